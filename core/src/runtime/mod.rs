@@ -1,0 +1,3 @@
+//! runtime
+pub mod settings;
+pub use settings::Settings;

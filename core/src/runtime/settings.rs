@@ -1,0 +1,117 @@
+//! Every setting of every program, as plain data. `config.rs` reads them from the environment and checks them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::events::{Encoding, TopicNames};
+
+/// Where a program runs; decides the logs' form and what is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's machine: readable logs.
+    Development,
+    /// For customers: JSON logs.
+    Production,
+}
+
+/// The settings of one process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `ENV`.
+    pub environment: Environment,
+    /// The write side.
+    pub mysql: MysqlSettings,
+    /// The views.
+    pub mongo: MongoSettings,
+    /// The log.
+    pub kafka: KafkaSettings,
+    /// The relay.
+    pub outbox: OutboxSettings,
+    /// Consumers.
+    pub consumer: ConsumerSettings,
+    /// `PAYMENT_TIMEOUT`: how long a CONFIRMED order waits for its payment.
+    pub payment_timeout: Duration,
+    /// `PAYMENT_CHECK_INTERVAL`: how often order-saga looks for orders whose payment time has run out.
+    pub payment_check_interval: Duration,
+    /// `HTTP_ADDR`: where the API listens.
+    pub http_addr: SocketAddr,
+    /// `HEALTH_ADDR`: where a consumer program answers `/healthz`, `/readyz` and `/metrics`.
+    pub health_addr: SocketAddr,
+    /// `REQUEST_TIMEOUT`: the deadline of a GraphQL request.
+    pub request_timeout: Duration,
+    /// `SHUTDOWN_GRACE`: how long a program may take to drain.
+    pub shutdown_grace: Duration,
+}
+
+/// How to reach MySQL.
+#[derive(Clone)]
+pub struct MysqlSettings {
+    /// `MYSQL_DSN`: `mysql://user:password@host:port/database`. Secret; kept out of `Debug`.
+    pub dsn: String,
+    /// `MYSQL_POOL_SIZE`: connections at most.
+    pub pool_size: usize,
+    /// `MYSQL_TIMEOUT`: how long a transaction, or waiting for a connection, may take.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Debug for MysqlSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MysqlSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// How to reach `MongoDB`.
+#[derive(Clone)]
+pub struct MongoSettings {
+    /// `MONGO_URI`: `mongodb://host:port/database`. May hold a password; kept out of `Debug`.
+    pub uri: String,
+    /// `MONGO_POOL_SIZE`: connections at most.
+    pub pool_size: u32,
+    /// `MONGO_TIMEOUT`: how long choosing a server or one operation may take.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Debug for MongoSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MongoSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// How to reach Kafka and how to write to it.
+#[derive(Debug, Clone)]
+pub struct KafkaSettings {
+    /// `KAFKA_BROKERS`: `host:port,host:port`.
+    pub brokers: String,
+    /// `TOPIC_PREFIX`: what the names of topics and groups begin with.
+    pub topics: TopicNames,
+    /// `TOPIC_PARTITIONS`: of topics that are made.
+    pub partitions: i32,
+    /// `TOPIC_REPLICATION`: of topics that are made.
+    pub replication: i32,
+    /// `EVENT_ENCODING`: `json` or `protobuf`.
+    pub encoding: Encoding,
+}
+
+/// The relay's settings.
+#[derive(Debug, Clone)]
+pub struct OutboxSettings {
+    /// `OUTBOX_POLL_INTERVAL`: pause between two looks into an empty outbox.
+    pub poll_interval: Duration,
+    /// `OUTBOX_BATCH`: rows per look, at most.
+    pub batch: usize,
+    /// `RELAY_LEASE`: how long a relay that does not answer stays the leader; whole seconds.
+    pub lease: Duration,
+}
+
+/// The consumer loop's settings.
+#[derive(Debug, Clone)]
+pub struct ConsumerSettings {
+    /// `CONSUMER_WORKERS`: consumers in this process.
+    pub workers: usize,
+    /// `CONSUMER_BATCH`: records per batch, at most.
+    pub batch: usize,
+    /// `CONSUMER_SLOT`: which copy of the program this is: 0, 1, 2, … Part of the static member's name, so no two copies share one.
+    pub slot: u32,
+    /// `CONSUMER_SESSION_TIMEOUT`: how long a member that does not answer keeps its partitions; 6 s is the broker's least.
+    pub session_timeout: Duration,
+}

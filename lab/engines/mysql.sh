@@ -1,0 +1,60 @@
+# MySQL, from the root file system. Its data directory appears inside as /srv/mysql.
+# shellcheck shell=bash
+
+MYSQL_DATA=$SHOP_STATE/mysql
+
+mysql_enter() {
+    local data=$1
+    shift
+    "$ENGINES_DIR/enter" "$ROOTFS" mysql "$data:/srv/mysql" -- "$@"
+}
+
+mysql_initialize() {
+    local part=$MYSQL_DATA.part
+    rm -rf "$part"
+    mkdir -p "$part/data"
+    cat >"$part/first.sql" <<-'SQL'
+		CREATE DATABASE shop;
+		CREATE USER 'shop'@'%' IDENTIFIED BY 'shop';
+		GRANT ALL ON `shop%`.* TO 'shop'@'%';
+	SQL
+    chown -R "$(rootfs_ids mysql)" "$part"
+    mysql_enter "$part" mysqld --no-defaults --initialize-insecure --init-file=/srv/mysql/first.sql \
+        --datadir=/srv/mysql/data --secure-file-priv= --disable-log-bin
+    mv "$part" "$MYSQL_DATA"
+}
+
+mysql_start() {
+    daemon_pid mysql >/dev/null && return
+    port_free mysql "$SHOP_MYSQL_PORT" SHOP_MYSQL_PORT
+    [[ -d $MYSQL_DATA ]] || step "MySQL data directory" mysql_initialize
+    # Durable commits; room for many small test databases; no parts that nobody reads.
+    local options=(
+        --no-defaults
+        --datadir=/srv/mysql/data
+        --socket=/srv/mysql/mysql.sock
+        --pid-file=/srv/mysql/mysql.pid
+        --bind-address=127.0.0.1
+        --port="$SHOP_MYSQL_PORT"
+        --mysqlx=OFF
+        --secure-file-priv=
+        --skip-name-resolve
+        --default-time-zone=+00:00
+        --innodb-flush-log-at-trx-commit=1
+        --innodb-buffer-pool-size=256M
+        --innodb-redo-log-capacity=256M
+        --disable-log-bin
+        --performance-schema=OFF
+        --max-connections=600
+        --max-connect-errors=1000000
+        --thread-cache-size=64
+        --table-open-cache=6000
+        --table-definition-cache=6000
+    )
+    daemon_start mysql "$ENGINES_DIR/enter" "$ROOTFS" mysql "$MYSQL_DATA:/srv/mysql" -- mysqld "${options[@]}"
+}
+
+mysql_ready() {
+    mysql_enter "$MYSQL_DATA" env MYSQL_PWD=shop mysql --no-defaults --protocol=TCP --host=127.0.0.1 \
+        --port="$SHOP_MYSQL_PORT" --user=shop --connect-timeout=3 --execute='SELECT 1' shop >/dev/null 2>&1
+}

@@ -1,0 +1,24 @@
+# Where the engines lie and listen. Every value can be set by the caller; nothing else names a port.
+# shellcheck shell=bash disable=SC2034
+
+ENGINES_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PROJECT_DIR=$(cd "$ENGINES_DIR/../.." && pwd)
+
+: "${SHOP_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/shop-orders}"
+: "${SHOP_STATE:=$SHOP_CACHE/state}"
+: "${SHOP_MYSQL_PORT:=43306}"
+: "${SHOP_KAFKA_PORT:=49092}"
+: "${SHOP_KAFKA_CONTROLLER_PORT:=49093}"
+: "${SHOP_POSTGRES_PORT:=45432}"
+: "${SHOP_MONGO_PORT:=47017}"
+: "${SHOP_READY_SECONDS:=90}"
+: "${SHOP_STOP_SECONDS:=20}"
+export SHOP_CACHE SHOP_STATE SHOP_MYSQL_PORT SHOP_KAFKA_PORT SHOP_KAFKA_CONTROLLER_PORT SHOP_POSTGRES_PORT SHOP_MONGO_PORT
+
+OWN_MYSQL_DSN=mysql://shop:shop@127.0.0.1:$SHOP_MYSQL_PORT/shop
+OWN_KAFKA_BROKERS=127.0.0.1:$SHOP_KAFKA_PORT
+OWN_MONGO_URI=mongodb://127.0.0.1:$SHOP_MONGO_PORT/shop
+
+LOG_DIR=$SHOP_STATE/log
+EX_UNAVAILABLE=69
+EX_USAGE=64
