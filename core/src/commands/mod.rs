@@ -1,1 +1,72 @@
-//! commands
+//! Every write to MySQL: lock, decide, save, append to the outbox, in one transaction.
+//!
+//! A command takes the write side, a [`Call`] (when, and within which trace) and its input; it never sends to Kafka and
+//! knows neither GraphQL nor Kafka types. Refusals change nothing and emit nothing. Each table has one module here that
+//! writes it: users, products, stock, orders. To add a command: 1. the rule in `domain`, 2. a function here with its
+//! effects and refusals in its doc, 3. a test in `core/tests/it`.
+
+pub mod orders;
+pub mod products;
+pub mod stock;
+pub mod users;
+
+use crate::db::{StoreError, TransactionError};
+use crate::domain::{EventId, Refusal, Timestamp};
+use crate::events::{Event, EventType, Payload, TraceParent};
+use crate::runtime::{clock, ids};
+
+/// When a command runs, and within which trace.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When.
+    pub at: Timestamp,
+    /// The trace that its events belong to.
+    pub trace: Option<TraceParent>,
+}
+
+impl Call {
+    /// Now, within a trace.
+    pub fn now(trace: Option<TraceParent>) -> Self {
+        Self { at: clock::now(), trace }
+    }
+
+    /// A new event of this call.
+    fn event(&self, kind: EventType, payload: Payload) -> Event {
+        let id = EventId::from_uuid(ids::fresh());
+        Event { id, kind, time: self.at, trace: self.trace.clone(), payload }
+    }
+}
+
+/// Why a command has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// An expected "no", for the client to read.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// MySQL is away or too many stand in each other's way; the same command may succeed later.
+    #[error("the write side can not take this now")]
+    Unavailable(#[source] StoreError),
+    /// A mistake of ours.
+    #[error("a command failed")]
+    Internal(#[source] StoreError),
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        if error.is_retryable() { Self::Unavailable(error) } else { Self::Internal(error) }
+    }
+}
+
+impl TransactionError for CommandError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Unavailable(StoreError::Conflict(_)))
+    }
+}
+
+/// Turns a taken unique value into the refusal that it stands for.
+fn duplicate_is(error: StoreError, refusal: Refusal) -> CommandError {
+    match error {
+        StoreError::Duplicate(_) => refusal.into(),
+        other => other.into(),
+    }
+}

@@ -19,7 +19,7 @@ macro_rules! define_id {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(
             feature = "io",
-            derive(diesel::AsExpression, diesel::FromSqlRow),
+            derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow),
             diesel(sql_type = diesel::sql_types::Binary)
         )]
         pub struct $name(Uuid);

@@ -6,7 +6,7 @@ use ::time::OffsetDateTime;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(
     feature = "io",
-    derive(diesel::AsExpression, diesel::FromSqlRow),
+    derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow),
     diesel(sql_type = diesel::sql_types::Datetime)
 )]
 pub struct Timestamp(i64);

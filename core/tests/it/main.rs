@@ -1,1 +1,9 @@
-//! stub
+//! Integration tests of the core against the real servers: `make test` starts them.
+
+mod orders;
+mod pool;
+mod products;
+mod settle;
+mod stock;
+mod users;
+mod views;

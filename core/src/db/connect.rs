@@ -1,0 +1,37 @@
+//! Opening one connection, set up as every program expects it.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use diesel_async::{AsyncConnection, SimpleAsyncConnection};
+
+use super::{Conn, StoreError};
+
+/// Opens a connection: READ COMMITTED, UTC, and statements that the server itself ends after `timeout`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], whatever keeps us out: the next try may succeed.
+pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
+    let open = async {
+        let mut conn = Conn::establish(dsn)
+            .await
+            .map_err(|error| StoreError::Unavailable(anyhow!("{}", without_secrets(&error, dsn))))?;
+        conn.batch_execute(&format!(
+            "SET SESSION transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', \
+             innodb_lock_wait_timeout = {seconds}, max_execution_time = {millis}",
+            seconds = timeout.as_secs().max(1),
+            millis = timeout.as_millis().max(1),
+        ))
+        .await?;
+        Ok(conn)
+    };
+    match tokio::time::timeout(timeout, open).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable(anyhow!("no connection within {timeout:?}"))),
+    }
+}
+
+/// The driver's own words can hold the whole DSN.
+fn without_secrets(error: &diesel::ConnectionError, dsn: &str) -> String {
+    error.to_string().replace(dsn, "mysql://…")
+}

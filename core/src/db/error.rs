@@ -1,0 +1,92 @@
+//! What can go wrong with MySQL, told apart by what the caller can do about it.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// A failure of the write side. `Display` never holds a statement or a value.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// MySQL can not be reached or does not answer in time: nothing was changed, try again later.
+    #[error("MySQL is away")]
+    Unavailable(#[source] anyhow::Error),
+    /// Two transactions stood in each other's way; the whole transaction can be tried again at once.
+    #[error("the transaction was chosen to give way")]
+    Conflict(#[source] DieselError),
+    /// A row with this unique value is there already.
+    #[error("a unique value is taken")]
+    Duplicate(#[source] DieselError),
+    /// A row holds what the rules do not know.
+    #[error("column {column} holds the unknown value {value:?}")]
+    Corrupt {
+        /// Which column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// An event is larger than [`crate::domain::limits::EVENT_BYTES`].
+    #[error("an event of {bytes} bytes is too large")]
+    EventTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// Anything else: a mistake of ours.
+    #[error("a statement failed")]
+    Failed(#[source] DieselError),
+}
+
+impl StoreError {
+    /// A value that no program of ours has written.
+    pub fn corrupt(column: &'static str, value: &str) -> Self {
+        Self::Corrupt { column, value: value.to_owned() }
+    }
+
+    /// Whether trying again, without any change, can succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+    }
+}
+
+/// diesel loses MySQL's error numbers (diesel #1612), so the message has to tell: 1213 and 1205 ask for another try,
+/// the others mean that the server is away, full or shutting down.
+const CONFLICTS: [&str; 2] = ["Deadlock found", "Lock wait timeout exceeded"];
+const AWAY: [&str; 12] = [
+    "Connection refused",
+    "Connection reset",
+    "Broken pipe",
+    "Connection was killed",
+    "connection closed",
+    "Can't connect",
+    "Lost connection",
+    "server has gone away",
+    "shutdown in progress",
+    "Too many connections",
+    "Input/output error",
+    "maximum statement execution time exceeded",
+];
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
+                Self::Duplicate(error)
+            }
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+            | DieselError::BrokenTransactionManager => Self::Unavailable(error.into()),
+            DieselError::DatabaseError(_, info) => {
+                let message = info.message();
+                let says = |texts: &[&str]| {
+                    texts.iter().any(|text| {
+                        message.to_ascii_lowercase().contains(&text.to_ascii_lowercase())
+                    })
+                };
+                if says(&CONFLICTS) {
+                    Self::Conflict(error)
+                } else if says(&AWAY) {
+                    Self::Unavailable(error.into())
+                } else {
+                    Self::Failed(error)
+                }
+            }
+            _ => Self::Failed(error),
+        }
+    }
+}

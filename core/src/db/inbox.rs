@@ -1,0 +1,42 @@
+//! Table `processed_events`: which events a consumer has had an effect of. A short cut: the state of the rows decides.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::schema::processed_events::dsl as t;
+use super::{Conn, StoreError};
+use crate::domain::{EventId, Timestamp};
+
+/// Those of the events that the consumer has handled before.
+pub async fn seen(
+    conn: &mut Conn,
+    consumer: &str,
+    events: &[EventId],
+) -> Result<HashSet<EventId>, StoreError> {
+    let rows = t::processed_events
+        .filter(t::consumer.eq(consumer).and(t::event_id.eq_any(events)))
+        .select(t::event_id)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Notes that the consumer has handled the events, in the transaction of their effects.
+pub async fn record(
+    conn: &mut Conn,
+    consumer: &str,
+    at: Timestamp,
+    events: &[EventId],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = events
+        .iter()
+        .map(|id| (t::consumer.eq(consumer), t::event_id.eq(id), t::processed_at.eq(at)))
+        .collect();
+    diesel::insert_into(t::processed_events).values(&rows).execute(conn).await?;
+    Ok(())
+}

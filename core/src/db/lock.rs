@@ -1,0 +1,1 @@
+//! A named lock held on a connection.

@@ -1,0 +1,6 @@
+CREATE TABLE stock_orders (
+    order_id BINARY(16) NOT NULL PRIMARY KEY,
+    state VARCHAR(16) NOT NULL,
+    version INT UNSIGNED NOT NULL,
+    order_version INT UNSIGNED NOT NULL
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4
