@@ -9,6 +9,8 @@ pub mod limits;
 pub mod money;
 pub mod order;
 pub mod product;
+#[cfg(test)]
+mod properties;
 pub mod refusal;
 pub mod status;
 pub mod stock;

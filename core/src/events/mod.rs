@@ -8,6 +8,8 @@
 //! aggregate's file, 4. its wire form as a snapshot in the tests.
 
 mod convert;
+#[cfg(test)]
+mod tests;
 pub mod event;
 pub mod topic;
 pub mod wire;
