@@ -13,6 +13,12 @@ started_at() {
     cut -d' ' -f20 <<<"$stat"
 }
 
+# daemon_note NAME PID: from now on that process is the daemon of this name.
+daemon_note() {
+    mkdir -p "$SHOP_STATE/run"
+    printf '%s %s\n' "$2" "$(started_at "$2")" >"$(pid_file "$1")"
+}
+
 # Prints the pid of a daemon of ours that runs, else fails.
 daemon_pid() {
     local pid since
@@ -26,7 +32,7 @@ daemon_pid() {
 daemon_start() {
     local name=$1 pid
     shift
-    mkdir -p "$SHOP_STATE/run" "$LOG_DIR"
+    mkdir -p "$LOG_DIR"
     [[ ! -e $LOG_DIR/$name.log ]] || mv "$LOG_DIR/$name.log" "$LOG_DIR/$name.log.old"
     (
         drop_locks
@@ -35,7 +41,7 @@ daemon_start() {
     ) >"$LOG_DIR/$name.log" 2>&1 </dev/null &
     pid=$!
     disown "$pid"
-    printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$(pid_file "$name")"
+    daemon_note "$name" "$pid"
 }
 
 # daemon_stop NAME SIGNAL: asks first, and ends it when the time is over.
@@ -55,11 +61,17 @@ daemon_stop() {
     rm -f "$(pid_file "$name")"
 }
 
-# daemon_ready NAME CHECK: waits until the server really answers.
+# daemon_ready NAME CHECK: waits until the server really answers. A port that an old connection still holds comes
+# free within a minute, so the server is started again until then.
 daemon_ready() {
     local name=$1 check=$2 deadline=$((SECONDS + SHOP_READY_SECONDS))
     until "$check"; do
         if ! daemon_pid "$name" >/dev/null; then
+            if ((SECONDS < deadline)) && grep -qi 'address already in use' "$LOG_DIR/$name.log"; then
+                sleep 1
+                "${name}_start"
+                continue
+            fi
             tail -n 20 "$LOG_DIR/$name.log" >&2
             die "$name stopped while starting; its log: $LOG_DIR/$name.log"
         fi
@@ -71,4 +83,14 @@ daemon_ready() {
 # port_free NAME PORT VARIABLE
 port_free() {
     ! tcp_open 127.0.0.1 "$2" || die "port $2 for $1 is taken by something else: stop it, or set $3"
+}
+
+# reserve_ports PORT...: outgoing connections must not be given the servers' ports while those are down.
+reserve_ports() {
+    local file=/proc/sys/net/ipv4/ip_local_reserved_ports reserved port
+    reserved=$(cat "$file" 2>/dev/null) || return 0
+    for port in "$@"; do
+        reserved+=,$port
+    done
+    echo "${reserved#,}" 2>/dev/null >"$file" || true
 }

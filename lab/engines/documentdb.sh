@@ -24,7 +24,9 @@ postgres_start() {
     daemon_pid postgres >/dev/null && return
     port_free postgres "$SHOP_POSTGRES_PORT" SHOP_POSTGRES_PORT
     [[ -d $POSTGRES_DATA ]] || step "PostgreSQL data directory" postgres_initialize
-    local setting settings=(
+    local setting settings options=()
+    # shellcheck disable=SC2054
+    settings=(
         listen_addresses=127.0.0.1
         port="$SHOP_POSTGRES_PORT"
         unix_socket_directories=/srv/postgres
@@ -34,9 +36,10 @@ postgres_start() {
         cron.database_name=postgres
         cron.host=/srv/postgres
         cron.log_run=off
+        cron.log_statement=off
         log_checkpoints=off
         timezone=UTC
-    ) options=()
+    )
     for setting in "${settings[@]}"; do
         options+=(-c "$setting")
     done
@@ -45,22 +48,21 @@ postgres_start() {
         "$POSTGRES_BIN/postgres" -D /srv/postgres/data "${options[@]}"
 }
 
-# After kill -9 its children take a moment to notice, and a new server refuses to start beside them.
+# After kill -9 its children take a moment to notice; then only its lock files are left, and they would stop a start.
 postgres_forget_killed() {
-    local pid_file=$POSTGRES_DATA/data/postmaster.pid old deadline=$((SECONDS + 10))
+    local pid_file=$POSTGRES_DATA/data/postmaster.pid deadline=$((SECONDS + 10))
     [[ -s $pid_file ]] || return 0
-    old=$(head -n 1 "$pid_file")
-    while postgres_children_left && ((SECONDS < deadline)); do
+    while postgres_memory_in_use "$pid_file"; do
+        ((SECONDS < deadline)) || return 0
         sleep 0.1
     done
-    if [[ $(cat "/proc/$old/comm" 2>/dev/null) != postgres ]]; then
-        rm -f "$pid_file"
-    fi
+    rm -f "$pid_file" "$POSTGRES_DATA"/.s.PGSQL.*.lock
 }
 
-postgres_children_left() {
+# Line 7 of the pid file names the shared memory that every process of that server is attached to.
+postgres_memory_in_use() {
     local id
-    id=$(sed -n 7p "$POSTGRES_DATA/data/postmaster.pid" | awk '{ print $2 }')
+    id=$(awk 'NR == 7 { print $2 }' "$1")
     [[ -n $id ]] && awk -v id="$id" '$2 == id && $7 > 0 { found = 1 } END { exit !found }' /proc/sysvipc/shm
 }
 
@@ -99,6 +101,7 @@ ferretdb_ready() {
     message+='\0\0\0\0\0'                             # no flags, one document
     message+='\x23\0\0\0'                             # of 35 bytes
     message+='\x02find\0\x06\0\0\0ready\0'
+    # shellcheck disable=SC2016
     message+='\x02$db\0\x05\0\0\0shop\0'
     message+='\0'
     answer=$(ask "$SHOP_MONGO_PORT" "$message" 60) || return

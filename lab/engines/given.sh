@@ -49,3 +49,7 @@ given_up() {
     report=$(given_status) || die "the servers given by environment are not all there: $(grep 'not reachable' <<<"$report" | awk '{ printf "%s ", $1 }')not reachable"
     say "using the servers given by MYSQL_DSN, KAFKA_BROKERS and MONGO_URI"
 }
+
+given_logs() {
+    die "the servers were given by MYSQL_DSN, KAFKA_BROKERS and MONGO_URI: their logs are not here"
+}

@@ -57,6 +57,7 @@ kafka_settings() {
 		transaction.state.log.num.partitions=4
 		share.coordinator.state.topic.replication.factor=1
 		share.coordinator.state.topic.min.isr=1
+		broker.session.timeout.ms=6000
 		group.initial.rebalance.delay.ms=0
 		group.min.session.timeout.ms=1000
 		log.segment.bytes=67108864

@@ -28,6 +28,7 @@ mysql_start() {
     daemon_pid mysql >/dev/null && return
     port_free mysql "$SHOP_MYSQL_PORT" SHOP_MYSQL_PORT
     [[ -d $MYSQL_DATA ]] || step "MySQL data directory" mysql_initialize
+    rm -f "$MYSQL_DATA/mysql.sock.lock" # after kill -9; InnoDB's own locks keep a second server out
     # Durable commits; room for many small test databases; no parts that nobody reads.
     local options=(
         --no-defaults

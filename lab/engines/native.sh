@@ -33,12 +33,16 @@ native_install_all() {
         go_install ferretdb . &
         jobs+=($!)
     fi
+    if host_java && have mvn; then
+        kafka_install &
+        jobs+=($!)
+    fi
     rootfs_install
-    kafka_install
     for job in "${jobs[@]}"; do
         wait "$job"
     done
     go_install ferretdb .
+    kafka_install
 }
 
 native_running() {
@@ -60,6 +64,8 @@ native_up() {
     native_all_ready && return
     native_check
     native_install
+    reserve_ports "$SHOP_MYSQL_PORT" "$SHOP_KAFKA_PORT" "$SHOP_KAFKA_CONTROLLER_PORT" \
+        "$SHOP_POSTGRES_PORT" "$SHOP_MONGO_PORT"
     mysql_start
     kafka_start
     postgres_start

@@ -7,6 +7,7 @@ ROOTFS=$SHOP_CACHE/rootfs-1 # raise the number when the recipe below changes
 # The machine's own sources say where Debian comes from.
 debian_mirror() {
     local site
+    # shellcheck disable=SC2016
     site=${SHOP_DEBIAN_MIRROR:-$(
         apt-get indextargets --format '$(SITE)' 'Created-By: Packages' |
             grep -E '/debian/?$|^mirror\+file:.*/debian[^/-]*$' | head -n 1

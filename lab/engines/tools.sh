@@ -67,6 +67,7 @@ fingerprint() {
 }
 
 tcp_open() {
+    # shellcheck disable=SC2016
     timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
 }
 
@@ -106,4 +107,22 @@ need_build_packages() {
     ((${#missing[@]} > 0)) || return 0
     is_root || die "missing system packages, and not root: apt-get install ${missing[*]}"
     step "system packages ${missing[*]}" apt_install "${missing[@]}"
+}
+
+NODE_WANTED=18
+
+need_node() {
+    local found
+    found=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p') || true
+    if ((${found:-0} >= NODE_WANTED)) && have npm; then
+        return 0
+    fi
+    if ! is_root || ! have apt-get; then
+        die "Node.js $NODE_WANTED or newer with npm is missing, and this is not root with apt: install it"
+    fi
+    step "Node.js and npm" apt_install nodejs npm
+}
+
+need_cargo() {
+    have cargo || die "cargo is missing: install Rust with rustup; rust-toolchain.toml names the version"
 }

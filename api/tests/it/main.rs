@@ -1,1 +1,17 @@
-//! Integration tests against the real servers.
+//! Integration tests of the API: the schema by itself, and the program against the real servers, which `make test` starts.
+
+mod away;
+mod documents;
+mod drops;
+mod guards;
+mod http;
+mod orders;
+mod products;
+mod proxy;
+mod queries;
+mod schema;
+mod seed;
+mod shop;
+mod socket;
+mod subscriptions;
+mod users;

@@ -1,1 +1,164 @@
-//! projector
+//! `projector`: keeps the views what the write side is, and tells live subscribers when they are.
+//!
+//! Reads topics `users`, `products`, `stock-levels` and `orders`; writes the collections of the same names, then topics
+//! `order-status` (one record per order event, in the order of the log) and `stock-status` (the newest level per product
+//! of a batch). A status is published only after its view is written, so whoever reads the view upon it finds it.
+//!
+//! At least once: a batch is folded to the newest state per document and written as one command per collection, its statuses
+//! are sent and acknowledged, then its offsets are stored. A duplicate finds its document at its version or a later one and
+//! changes nothing, but its status is published all the same: after a crash between the write and the statuses the whole
+//! batch comes again as duplicates, and a status must not be lost. After a crash between the statuses and the offsets they
+//! are published twice; readers tell by the version.
+//!
+//! A record that the store refuses for good (too large, say) stops its partition; the rest of its batch is handled one by
+//! one.
+
+mod fold;
+mod status;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::Context;
+use shop_core::bus::{self, HandleError, Outcome, Role};
+use shop_core::events::{Encoding, Envelope, Topic};
+use shop_core::runtime::{Backoff, Runtime};
+use shop_core::views::{ViewError, Views};
+
+pub use status::{StatusSink, StatusTopics};
+
+/// The name of the role and its consumer group.
+pub const NAME: &str = "projector";
+
+const TOPICS: &[Topic] = &[Topic::Users, Topic::Products, Topic::StockLevels, Topic::Orders];
+
+/// The role: see the module.
+pub struct Projector<S> {
+    views: Views,
+    statuses: S,
+    encoding: Encoding,
+}
+
+/// Why a batch was not handled.
+enum Failure {
+    /// A store is away; the same batch can succeed later.
+    Away(anyhow::Error),
+    /// A record of it can not be written as it is.
+    Refused(ViewError),
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        if error.is_retryable() {
+            Self::Away(anyhow::Error::from(error).context("failed to write the views"))
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+impl<S: StatusSink> Projector<S> {
+    /// The role over views and the place for statuses, which are written in an encoding.
+    pub fn new(views: Views, statuses: S, encoding: Encoding) -> Self {
+        Self { views, statuses, encoding }
+    }
+
+    /// One write per collection, then the statuses.
+    async fn project(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, Failure> {
+        let folded = fold::fold(batch);
+        let (users, products, stock_levels, orders) = tokio::try_join!(
+            self.views.apply_users(folded.users.states()),
+            self.views.apply_products(folded.products.states()),
+            self.views.apply_stock_levels(folded.stock_levels.states()),
+            self.views.apply_orders(folded.orders.states()),
+        )?;
+        let written = fold::WrittenViews { users, products, stock_levels, orders };
+        let statuses = fold::statuses(batch, self.encoding);
+        if !statuses.is_empty() {
+            let published = self.statuses.publish(statuses).await;
+            published.context("failed to publish statuses").map_err(Failure::Away)?;
+        }
+        Ok(folded.outcomes(&written))
+    }
+
+    /// Finds the record that can not be written: what comes before it in its partition is handled, what follows waits.
+    async fn project_one_by_one(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut stopped = HashSet::new();
+        for record in batch {
+            let partition = (record.source.topic, record.source.partition);
+            if stopped.contains(&partition) {
+                outcomes.push(Outcome::Retry("an earlier record of the partition failed".into()));
+                continue;
+            }
+            match self.project(std::slice::from_ref(record)).await {
+                Ok(mut outcome) => outcomes.append(&mut outcome),
+                Err(Failure::Refused(error)) => {
+                    stopped.insert(partition);
+                    outcomes.push(Outcome::Retry(format!("{:#}", anyhow::Error::from(error))));
+                }
+                Err(Failure::Away(error)) => return Err(error.into()),
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+impl<S: StatusSink> Role for Projector<S> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn topics(&self) -> &[Topic] {
+        TOPICS
+    }
+
+    async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
+        match self.project(batch).await {
+            Ok(outcomes) => Ok(outcomes),
+            Err(Failure::Refused(_)) => self.project_one_by_one(batch).await,
+            Err(Failure::Away(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Runs the program until it is told to stop.
+///
+/// # Errors
+/// If it can not go on: a static member that another copy has taken, a broken setting.
+pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
+    let settings = &runtime.settings;
+    let views = Views::connect(&settings.mongo, NAME).await?;
+    let probed = views.clone();
+    runtime.health.register("mongodb", move || {
+        let views = probed.clone();
+        async move { views.ping().await.map_err(|error| error.to_string()) }
+    });
+    if !prepare(&views, &runtime).await? {
+        return Ok(());
+    }
+    let statuses = StatusTopics::new(settings, runtime.shutdown.clone())?;
+    let role = Arc::new(Projector::new(views, statuses, settings.kafka.encoding));
+    bus::consume(role, settings, runtime.shutdown.clone(), Some(&runtime.health)).await
+}
+
+/// Makes collections and indexes, however long the server is away; false if the program was told to stop meanwhile.
+async fn prepare(views: &Views, runtime: &Runtime) -> anyhow::Result<bool> {
+    let mut backoff = Backoff::new();
+    loop {
+        let error = tokio::select! {
+            () = runtime.shutdown.requested() => return Ok(false),
+            made = views.ensure_indexes() => match made {
+                Ok(()) => return Ok(true),
+                Err(error) if error.is_retryable() => anyhow::Error::from(error),
+                Err(error) => return Err(error).context("failed to make the views' indexes"),
+            },
+        };
+        let wait = backoff.next();
+        tracing::warn!("failed to make the views' indexes, trying again in {wait:.1?}: {error:#}");
+        tokio::select! {
+            () = runtime.shutdown.requested() => return Ok(false),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

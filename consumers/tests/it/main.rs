@@ -1,4 +1,7 @@
 //! Integration tests against the real servers.
+mod consumer_loop;
 mod order_saga;
+mod projector;
+mod relay;
 mod roles;
 mod stock_reservation;

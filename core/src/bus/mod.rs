@@ -1,1 +1,29 @@
-//! bus
+//! The log: topics, the producer, the loop that every consumer runs, and the reader of a live feed. The only place that
+//! names the Kafka client; knows no role.
+//!
+//! [`consume`] is the loop, [`Role`] what it calls; [`Producer`] sends and says when all of it is acknowledged; [`Tail`]
+//! reads what is new, for everybody; [`ensure_topics`] makes the topics. To add a topic: 1. a row in
+//! [`Topic`](crate::events::Topic), 2. its contract in [`events`](crate::events), 3. nothing here.
+
+mod admin;
+mod client;
+mod consumer;
+mod error;
+mod group;
+mod holds;
+#[cfg(feature = "testkit")]
+pub mod inspect;
+mod ping;
+mod producer;
+mod record;
+mod role;
+mod settle;
+mod tail;
+
+pub use admin::{Topics, create_topics, delete_topics, ensure_topics};
+pub use consumer::consume;
+pub use error::BusError;
+pub use ping::Ping;
+pub use producer::Producer;
+pub use role::{HandleError, Outcome, Role};
+pub use tail::{Tail, TailItem};

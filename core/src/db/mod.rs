@@ -21,7 +21,7 @@ pub mod users;
 
 pub use connect::connect;
 pub use error::StoreError;
-pub use migrate::migrate;
+pub use migrate::{create_database, migrate};
 pub use pool::{Db, TransactionError, Work};
 
 /// A connection to MySQL.

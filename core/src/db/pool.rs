@@ -77,7 +77,7 @@ impl Db {
             let dsn = dsn.to_owned();
             async move {
                 connect(&dsn, timeout).await.map_err(|error| {
-                    diesel::ConnectionError::BadConnection(format!("{:#}", anyhow!(error)))
+                    diesel::ConnectionError::BadConnection(cause_of(&error))
                 })
             }
             .boxed()
@@ -212,7 +212,16 @@ async fn answers_this_question(conn: &mut Conn) -> diesel::QueryResult<()> {
 }
 
 fn pool_error(error: PoolError) -> StoreError {
-    StoreError::Unavailable(anyhow!(error))
+    StoreError::Unavailable(anyhow!("{}", cause_of(&error)))
+}
+
+/// The innermost error: what is around it only says that a connection was wanted.
+fn cause_of(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 fn took_too_long(name: &str, timeout: Duration) -> StoreError {

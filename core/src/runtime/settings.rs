@@ -19,6 +19,8 @@ pub enum Environment {
 pub struct Settings {
     /// `ENV`.
     pub environment: Environment,
+    /// `LOG`: which log lines are written, as a directive of `tracing_subscriber::EnvFilter`.
+    pub log: String,
     /// The write side.
     pub mysql: MysqlSettings,
     /// The views.
@@ -56,7 +58,9 @@ pub struct MysqlSettings {
 
 impl std::fmt::Debug for MysqlSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MysqlSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+        f.debug_struct("MysqlSettings")
+            .field("pool_size", &self.pool_size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +77,9 @@ pub struct MongoSettings {
 
 impl std::fmt::Debug for MongoSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MongoSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+        f.debug_struct("MongoSettings")
+            .field("pool_size", &self.pool_size)
+            .finish_non_exhaustive()
     }
 }
 

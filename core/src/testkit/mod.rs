@@ -1,10 +1,12 @@
 //! Fixtures of the integration tests: a database, views and topics of a test's own, and waiting with a bound. Never used
 //! outside tests.
 
+mod bus;
 mod db;
 mod histories;
 mod views;
 
+pub use bus::TestBus;
 pub use db::TestDb;
 pub use histories::Histories;
 pub use views::TestViews;

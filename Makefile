@@ -1,0 +1,76 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ENGINES := lab/engines/engines
+WITH_ENGINES := lab/engines/with-engines
+RUN := lab/run/run
+
+# schema-check compares with this git ref or file. demo reads ORDERS, KILL and PLANT; ci asks for fewer orders.
+BASE ?= HEAD
+CI_ORDERS ?= 40
+
+.PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo deps build clean ci \
+	help assets
+
+run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
+	@$(RUN)
+up: ## the same in the background
+	@$(RUN) up
+down: ## stop the programs and the servers
+	@$(RUN) down
+restart: ## build, then start the background programs anew
+	@$(RUN) restart
+logs: ## follow the programs' logs
+	@$(RUN) logs
+run-api: ## the API alone, in the foreground
+	@$(RUN) only api
+run-outbox-relay: ## the outbox relay alone
+	@$(RUN) only outbox-relay
+run-stock-reservation: ## the stock reservation alone
+	@$(RUN) only stock-reservation
+run-order-saga: ## the order saga alone
+	@$(RUN) only order-saga
+run-projector: ## the projector alone
+	@$(RUN) only projector
+run-consumers: ## all programs but the API
+	@$(RUN) only outbox-relay stock-reservation order-saga projector
+run-all: ## all programs, like run
+	@$(RUN) only api outbox-relay stock-reservation order-saga projector
+test: assets ## all tests, on real servers
+	@$(WITH_ENGINES) cargo test --workspace
+test-fast: ## the rules alone: no server, no IO
+	@cargo test -p shop-core --no-default-features
+lint: assets ## format, clippy, docs, compose file, licences and sources of dependencies
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	lab/lint/compose
+	lab/lint/deny
+fmt: ## format the code
+	@cargo fmt
+coverage: assets ## line coverage of all tests, as target/llvm-cov/html
+	@lab/run/coverage
+schema: assets ## print schema.graphql from the program
+	@mkdir -p target && cargo run -q -p shop-api --bin api -- schema > target/schema.graphql && mv target/schema.graphql schema.graphql
+schema-check: ## list changes of the schema since BASE (a git ref or a file); fails on a breaking one
+	@cargo run -q -p shop-lab --bin schema-check -- --base $(BASE)
+migrate: assets ## bring tables and topics up to date
+	@$(WITH_ENGINES) cargo run -q -p shop-api --bin api -- migrate
+demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
+	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
+deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates
+	@$(ENGINES) tools && $(ENGINES) install && $(RUN) install && api/graphiql/build && cargo fetch
+build: assets ## page assets and all programs
+	@cargo build --workspace
+clean: ## remove what was built in the checkout; servers, tools and data stay cached outside
+	@cargo clean && rm -rf api/graphiql/dist
+ci: ## what must hold before a change lands: lint, build, test, demo
+	@$(MAKE) --no-print-directory lint build
+	@$(WITH_ENGINES) $(MAKE) --no-print-directory test demo ORDERS=$(CI_ORDERS)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+assets:
+	@$(ENGINES) tools && api/graphiql/build

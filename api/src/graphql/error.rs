@@ -1,0 +1,228 @@
+//! What goes wrong, as clients see it: expected refusals are typed payload data, the rest are GraphQL errors, masked.
+//!
+//! To add a refusal: 1. the variant in `shop_core::domain::refusal`, 2. a type with its own fields in `refusals`, 3. a
+//! document in `tests/it/documents` that asks for it.
+
+use std::sync::Arc;
+
+use async_graphql::{ServerError, Value};
+use shop_core::events::TraceParent;
+
+/// Why an operation could not be answered. `Display` is what the client reads, and holds nothing of the inside.
+#[derive(Debug, Clone)]
+pub enum ApiError {
+    /// An argument of a query can not be read.
+    BadUserInput {
+        /// The argument, with the field below it if it is an object: `filter.customerId`.
+        argument: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// What a subscription should follow does not exist.
+    NotFound(String),
+    /// One socket holds as many subscriptions as it may.
+    TooManySubscriptions,
+    /// The request took longer than its deadline; a mutation may still take effect.
+    DeadlineExceeded,
+    /// A server that we need is away.
+    Unavailable(Arc<anyhow::Error>),
+    /// A mistake of ours.
+    Internal(Arc<anyhow::Error>),
+}
+
+impl ApiError {
+    /// A query's argument that can not be read.
+    pub fn bad_input(argument: &'static str, problem: impl ToString) -> Self {
+        Self::BadUserInput { argument, problem: problem.to_string() }
+    }
+
+    /// A server that is away.
+    pub fn unavailable(cause: impl Into<anyhow::Error>) -> Self {
+        Self::Unavailable(Arc::new(cause.into()))
+    }
+
+    /// A mistake of ours.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(Arc::new(cause.into()))
+    }
+
+    /// The word in `extensions.code`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadUserInput { .. } => code::BAD_USER_INPUT,
+            Self::NotFound(_) => code::NOT_FOUND,
+            Self::TooManySubscriptions => code::TOO_MANY_SUBSCRIPTIONS,
+            Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+            Self::Unavailable(_) => code::UNAVAILABLE,
+            Self::Internal(_) => code::INTERNAL,
+        }
+    }
+
+    /// Whether the same request can succeed later, unchanged.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::DeadlineExceeded | Self::Unavailable(_))
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BadUserInput { argument, problem } => write!(f, "argument {argument}: {problem}"),
+            Self::NotFound(what) => write!(f, "{what} does not exist"),
+            Self::TooManySubscriptions => f.write_str("this connection has too many subscriptions"),
+            Self::DeadlineExceeded => f.write_str(
+                "the request took too long; a mutation may still take effect, so look before trying again",
+            ),
+            Self::Unavailable(_) => f.write_str("a server is away; try again in a moment"),
+            Self::Internal(_) => f.write_str("something went wrong here; the trace id helps us to find it"),
+        }
+    }
+}
+
+/// The words in `extensions.code`.
+pub mod code {
+    /// The document is not GraphQL.
+    pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
+    /// The document does not fit the schema.
+    pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
+    /// The document asks for more than the limits allow.
+    pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+    /// The HTTP request is not one GraphQL request in JSON.
+    pub const BAD_REQUEST: &str = "BAD_REQUEST";
+    /// An argument or variable can not be read.
+    pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    /// What a subscription should follow does not exist.
+    pub const NOT_FOUND: &str = "NOT_FOUND";
+    /// One socket holds as many subscriptions as it may.
+    pub const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
+    /// The request took longer than its deadline.
+    pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+    /// A server that we need is away.
+    pub const UNAVAILABLE: &str = "UNAVAILABLE";
+    /// A mistake of ours.
+    pub const INTERNAL: &str = "INTERNAL";
+}
+
+/// How the library words what goes beyond the limits (`validation/mod.rs` and `schema.rs` of async-graphql 7.0.19).
+const TOO_COMPLEX: [&str; 4] = [
+    "Query is too complex",
+    "Query is nested too deep",
+    "The recursion depth of the query",
+    "The number of directives on the field",
+];
+
+/// Gives an error its `extensions`, masks what is ours to know, and logs what somebody must look at.
+///
+/// Whatever reached the library by `?` carries its source: an [`ApiError`] says what the client may know, anything else
+/// is a mistake and masked. Without a source the library itself speaks, about the client's document and variables.
+pub fn dress(error: &mut ServerError, trace: &TraceParent) {
+    let foreign = error.source.is_some() && error.source::<ApiError>().is_none();
+    let told = if foreign {
+        Some(ApiError::internal(anyhow::anyhow!("{}", error.message)))
+    } else {
+        error.source::<ApiError>().cloned()
+    };
+    let (word, retryable) = match told {
+        Some(told) => {
+            log(&told, trace);
+            error.message = told.to_string();
+            (told.code(), told.is_retryable())
+        }
+        None => (library_code(error), false),
+    };
+    let extensions = error.extensions.get_or_insert_default();
+    if extensions.get("code").is_none() {
+        extensions.set("code", word);
+    }
+    extensions.set("retryable", Value::Boolean(retryable));
+    extensions.set("traceId", trace.trace_id());
+}
+
+/// A bare error, as the library would make it, for [`dress`].
+pub fn server_error(error: ApiError) -> ServerError {
+    ServerError { source: Some(Arc::new(error)), ..ServerError::new("", None) }
+}
+
+fn library_code(error: &ServerError) -> &'static str {
+    if TOO_COMPLEX.iter().any(|beginning| error.message.starts_with(beginning)) {
+        code::QUERY_TOO_COMPLEX
+    } else if error.path.is_empty() {
+        code::VALIDATION_FAILED
+    } else {
+        code::BAD_USER_INPUT // a variable's value, found out when its field was reached
+    }
+}
+
+fn log(error: &ApiError, trace: &TraceParent) {
+    let trace_id = trace.trace_id();
+    match error {
+        ApiError::Unavailable(cause) => tracing::warn!(trace_id, "a request was not served: {cause:#}"),
+        ApiError::Internal(cause) => tracing::error!(trace_id, "a request failed: {cause:#}"),
+        ApiError::DeadlineExceeded => tracing::warn!(trace_id, "a request passed its deadline"),
+        ApiError::BadUserInput { .. } | ApiError::NotFound(_) | ApiError::TooManySubscriptions => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema};
+
+    use super::*;
+
+    struct Query;
+
+    #[Object]
+    impl Query {
+        async fn leak(&self) -> async_graphql::Result<i32> {
+            Err(std::io::Error::other("the password is 1234"))?
+        }
+
+        async fn away(&self) -> async_graphql::Result<i32> {
+            Err(ApiError::unavailable(std::io::Error::other("10.0.0.7 refused")))?
+        }
+
+        async fn page(&self, first: i32) -> async_graphql::Result<i32> {
+            Err(ApiError::bad_input("first", format!("must be between 0 and 100, not {first}")))?
+        }
+    }
+
+    async fn error_of(query: &str) -> (String, serde_json::Value) {
+        let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
+        let mut error = schema.execute(query).await.errors.remove(0);
+        let trace = TraceParent::new(7, 1);
+        dress(&mut error, &trace);
+        let extensions = serde_json::to_value(error.extensions).expect("extensions are JSON");
+        assert_eq!(extensions["traceId"], trace.trace_id());
+        (error.message, extensions)
+    }
+
+    #[tokio::test]
+    async fn a_foreign_error_is_masked() {
+        let (message, extensions) = error_of("{ leak }").await;
+        assert!(!message.contains("1234"), "{message}");
+        assert_eq!(extensions["code"], code::INTERNAL);
+        assert_eq!(extensions["retryable"], false);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_retryable_and_not_named() {
+        let (message, extensions) = error_of("{ away }").await;
+        assert!(!message.contains("10.0.0.7"), "{message}");
+        assert_eq!(extensions["code"], code::UNAVAILABLE);
+        assert_eq!(extensions["retryable"], true);
+    }
+
+    #[tokio::test]
+    async fn an_argument_that_can_not_be_read_is_named() {
+        let (message, extensions) = error_of("{ page(first: 101) }").await;
+        assert_eq!(message, "argument first: must be between 0 and 100, not 101");
+        assert_eq!(extensions["code"], code::BAD_USER_INPUT);
+    }
+
+    #[tokio::test]
+    async fn what_the_library_says_about_a_document_is_passed_on() {
+        let (message, extensions) = error_of("{ nothing }").await;
+        assert!(message.contains("nothing"), "{message}");
+        assert_eq!(extensions["code"], code::VALIDATION_FAILED);
+    }
+}

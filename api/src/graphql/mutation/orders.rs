@@ -1,0 +1,262 @@
+//! Mutations of orders.
+
+use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+use shop_core::commands::orders::{self, CancelOrder, CreateOrder, PaidOrder, PayOrder, UpdateOrderStatus};
+use shop_core::domain;
+use shop_core::domain::Refusal;
+use shop_core::domain::order::{Actor, NewLine, NewPayment, PaymentOutcome};
+
+use super::{answer, parse_id, split};
+use crate::graphql::ContextExt as _;
+use crate::graphql::model::{MoneyInput, MutationError, Order, OrderStatus};
+use crate::graphql::scalar::Int;
+
+/// An order to be placed.
+#[derive(Debug, InputObject)]
+struct CreateOrderInput {
+    /// The user who buys.
+    customer_id: ID,
+    /// What is bought: 1 to 100 lines, no product twice, all priced in one currency.
+    lines: Vec<OrderLineInput>,
+}
+
+/// One line of an order to be placed. Its price comes from the catalogue.
+#[derive(Debug, InputObject)]
+struct OrderLineInput {
+    /// Which product.
+    product_id: ID,
+    /// How many units: 1 to 10,000.
+    quantity: Int,
+    /// What you believe one unit costs: with another price in the catalogue the order is refused.
+    expected_unit_price: Option<MoneyInput>,
+}
+
+impl CreateOrderInput {
+    fn parse(&self) -> Result<CreateOrder, Refusal> {
+        let customer_id = parse_id(&self.customer_id, &["customerId"])?;
+        let lines = (self.lines.iter().enumerate())
+            .map(|(index, line)| line.parse(&index.to_string()))
+            .collect::<Result<_, _>>()?;
+        Ok(CreateOrder { customer_id, lines })
+    }
+}
+
+impl OrderLineInput {
+    fn parse(&self, index: &str) -> Result<NewLine, Refusal> {
+        let price_path = ["lines", index, "expectedUnitPrice"];
+        let expected = self.expected_unit_price.as_ref().map(|price| price.parse(&price_path));
+        Ok(NewLine {
+            product_id: parse_id(&self.product_id, &["lines", index, "productId"])?,
+            quantity: self.quantity,
+            expected_unit_price: expected.transpose()?,
+        })
+    }
+}
+
+/// What became of `createOrder`.
+#[derive(Debug, SimpleObject)]
+struct CreateOrderPayload {
+    /// The new order, PENDING; null if refused.
+    order: Option<Order>,
+    /// Why it was refused; empty if it was not.
+    errors: Vec<MutationError>,
+}
+
+impl From<Result<domain::Order, MutationError>> for CreateOrderPayload {
+    fn from(outcome: Result<domain::Order, MutationError>) -> Self {
+        let (order, errors) = split(outcome, Order::from);
+        Self { order, errors }
+    }
+}
+
+/// A payment that happened elsewhere.
+#[derive(Debug, InputObject)]
+struct PayOrderInput {
+    /// Which order.
+    order_id: ID,
+    /// How it was paid, in the payment provider's words, such as "card".
+    method: String,
+    /// The provider's reference; no other payment may have it.
+    reference: String,
+}
+
+impl PayOrderInput {
+    fn parse(self) -> Result<PayOrder, Refusal> {
+        Ok(PayOrder {
+            order_id: parse_id(&self.order_id, &["orderId"])?,
+            payment: NewPayment { method: self.method, reference: self.reference },
+        })
+    }
+}
+
+/// What became of `payOrder`.
+#[derive(Debug, SimpleObject)]
+struct PayOrderPayload {
+    /// The order after the payment; null if refused. Set together with a `RefundDueError` if the order was canceled before.
+    order: Option<Order>,
+    /// Why it was refused, or that a refund is due; empty if the order is paid.
+    errors: Vec<MutationError>,
+}
+
+impl From<Result<PaidOrder, MutationError>> for PayOrderPayload {
+    fn from(outcome: Result<PaidOrder, MutationError>) -> Self {
+        match outcome {
+            Ok(PaidOrder { order, outcome }) => {
+                let errors = match outcome {
+                    PaymentOutcome::Paid => Vec::new(),
+                    PaymentOutcome::RefundDue => vec![Refusal::RefundDue { order: order.id }.into()],
+                };
+                Self { order: Some(order.into()), errors }
+            }
+            Err(error) => Self { order: None, errors: vec![error] },
+        }
+    }
+}
+
+/// An order to be called off.
+#[derive(Debug, InputObject)]
+struct CancelOrderInput {
+    /// Which order.
+    order_id: ID,
+    /// Why, at most 500 characters.
+    reason: Option<String>,
+}
+
+impl CancelOrderInput {
+    fn parse(self) -> Result<CancelOrder, Refusal> {
+        let order_id = parse_id(&self.order_id, &["orderId"])?;
+        Ok(CancelOrder { order_id, actor: Actor::Customer, reason: self.reason })
+    }
+}
+
+/// What became of `cancelOrder`.
+#[derive(Debug, SimpleObject)]
+struct CancelOrderPayload {
+    /// The order, CANCELED; null if refused.
+    order: Option<Order>,
+    /// Why it was refused; empty if it was not.
+    errors: Vec<MutationError>,
+}
+
+impl From<Result<domain::Order, MutationError>> for CancelOrderPayload {
+    fn from(outcome: Result<domain::Order, MutationError>) -> Self {
+        let (order, errors) = split(outcome, Order::from);
+        Self { order, errors }
+    }
+}
+
+/// A paid order's next step.
+#[derive(Debug, InputObject)]
+struct UpdateOrderStatusInput {
+    /// Which order.
+    order_id: ID,
+    /// The next status: PROCESSING, SHIPPED or DELIVERED. The others have mutations of their own or follow from the stock.
+    status: OrderStatus,
+}
+
+impl UpdateOrderStatusInput {
+    fn parse(&self) -> Result<UpdateOrderStatus, Refusal> {
+        let order_id = parse_id(&self.order_id, &["orderId"])?;
+        Ok(UpdateOrderStatus { order_id, status: self.status.into() })
+    }
+}
+
+/// What became of `updateOrderStatus`.
+#[derive(Debug, SimpleObject)]
+struct UpdateOrderStatusPayload {
+    /// The order after the step; null if refused.
+    order: Option<Order>,
+    /// Why it was refused; empty if it was not.
+    errors: Vec<MutationError>,
+}
+
+impl From<Result<domain::Order, MutationError>> for UpdateOrderStatusPayload {
+    fn from(outcome: Result<domain::Order, MutationError>) -> Self {
+        let (order, errors) = split(outcome, Order::from);
+        Self { order, errors }
+    }
+}
+
+/// An order to be deleted.
+#[derive(Debug, InputObject)]
+struct DeleteOrderInput {
+    /// Which order.
+    order_id: ID,
+}
+
+/// What became of `deleteOrder`.
+#[derive(Debug, SimpleObject)]
+struct DeleteOrderPayload {
+    /// The id of the deleted order; null if refused.
+    deleted_id: Option<ID>,
+    /// Why it was refused; empty if it was not.
+    errors: Vec<MutationError>,
+}
+
+impl From<Result<domain::Order, MutationError>> for DeleteOrderPayload {
+    fn from(outcome: Result<domain::Order, MutationError>) -> Self {
+        let (deleted_id, errors) = split(outcome, |order| order.id.to_string().into());
+        Self { deleted_id, errors }
+    }
+}
+
+/// Mutations of orders.
+#[derive(Debug, Default)]
+pub(super) struct OrderMutation;
+
+#[Object]
+impl OrderMutation {
+    /// Places an order at the catalogue's prices. It is PENDING until its stock is reserved, then CONFIRMED or REJECTED:
+    /// subscribe to `orderStatusChanged` to see it.
+    async fn create_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The order.")] input: CreateOrderInput,
+    ) -> Result<CreateOrderPayload> {
+        let run = async || orders::create_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        Ok(answer(run().await)?)
+    }
+
+    /// Records a payment of the whole total that happened elsewhere; no payment provider is contacted.
+    async fn pay_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The payment.")] input: PayOrderInput,
+    ) -> Result<PayOrderPayload> {
+        let run = async || orders::pay_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        Ok(answer(run().await)?)
+    }
+
+    /// Calls an order off that is not shipped yet. Its stock goes back; the refund of a payment becomes due.
+    async fn cancel_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which order, and why.")] input: CancelOrderInput,
+    ) -> Result<CancelOrderPayload> {
+        let run = async || orders::cancel_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        Ok(answer(run().await)?)
+    }
+
+    /// Moves a paid order along: PROCESSING, SHIPPED, DELIVERED.
+    async fn update_order_status(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which order, and its next status.")] input: UpdateOrderStatusInput,
+    ) -> Result<UpdateOrderStatusPayload> {
+        let run = async || orders::update_order_status(ctx.db(), &ctx.call(), input.parse()?).await;
+        Ok(answer(run().await)?)
+    }
+
+    /// Deletes an order whose status is final, and scrubs what is personal.
+    async fn delete_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which order.")] input: DeleteOrderInput,
+    ) -> Result<DeleteOrderPayload> {
+        let run = async || {
+            let id = parse_id(&input.order_id, &["orderId"])?;
+            orders::delete_order(ctx.db(), &ctx.call(), id).await
+        };
+        Ok(answer(run().await)?)
+    }
+}

@@ -1,0 +1,206 @@
+//! Runs a request to its end, whatever becomes of the client.
+//!
+//! Each operation runs in a task of its own that nobody drops: a query that is dropped in the middle leaves its answer on
+//! its MySQL connection (ADR 0006). A client waits for it at most as long as the deadline; the task itself ends because
+//! the stores bound every operation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_graphql::parser::types::{ExecutableDocument, OperationType};
+use async_graphql::{Request, Response, ServerError, Value};
+use futures::stream::{self, BoxStream, StreamExt as _};
+use shop_core::events::TraceParent;
+use shop_core::runtime::metrics::GRAPHQL_REQUEST_DURATION;
+use shop_core::views::Views;
+use tokio_util::task::TaskTracker;
+
+use crate::graphql::ShopSchema;
+use crate::graphql::error::{ApiError, code, dress, server_error};
+use crate::graphql::loaders::Loaders;
+
+/// Runs requests on the schema. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    schema: ShopSchema,
+    views: Views,
+    deadline: Duration,
+    tasks: TaskTracker,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Data and errors.
+    pub response: Response,
+    /// Whether the document was run, rather than refused before.
+    pub ran: bool,
+}
+
+/// What becomes of a request, for the metrics.
+const OUTCOMES: [&str; 4] = ["ok", "error", "refused", "deadline"];
+
+impl Engine {
+    /// An engine; a client waits for an answer at most `deadline`.
+    pub fn new(schema: ShopSchema, views: Views, deadline: Duration) -> Self {
+        Self { schema, views, deadline, tasks: TaskTracker::new() }
+    }
+
+    /// Where requests and sockets run.
+    pub const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Waits for every request and socket to end. Nothing new may be begun.
+    pub async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Runs a query or mutation.
+    pub async fn run(&self, mut request: Request, trace: &TraceParent) -> Answer {
+        match kind(&mut request) {
+            Err(error) => refused(code::PARSE_FAILED, error, trace),
+            Ok(Some(OperationType::Subscription)) => {
+                let problem = "subscriptions run over WebSocket, by the protocol graphql-transport-ws";
+                refused(code::BAD_REQUEST, ServerError::new(problem, None), trace)
+            }
+            Ok(kind) => self.run_kind(kind, request, trace).await,
+        }
+    }
+
+    /// Runs whatever comes over a socket: a subscription answers again and again, anything else once.
+    pub fn stream(&self, mut request: Request, trace: TraceParent) -> BoxStream<'static, Response> {
+        let engine = self.clone();
+        match kind(&mut request) {
+            Err(error) => {
+                let answer = refused(code::PARSE_FAILED, error, &trace);
+                stream::iter([answer.response]).boxed()
+            }
+            Ok(Some(OperationType::Subscription)) => {
+                let request = engine.equip(request, &trace);
+                let responses = engine.schema.execute_stream(request);
+                let begun = Instant::now();
+                responses
+                    .enumerate()
+                    .map(move |(index, mut response)| {
+                        dress_all(&mut response, &trace);
+                        if index == 0 {
+                            let outcome = usize::from(response.is_err()); // time to the first answer
+                            record(Some(OperationType::Subscription), OUTCOMES[outcome], begun);
+                        }
+                        response
+                    })
+                    .boxed()
+            }
+            Ok(kind) => stream::once(async move {
+                engine.run_kind(kind, request, &trace).await.response
+            })
+            .boxed(),
+        }
+    }
+
+    async fn run_kind(
+        &self,
+        kind: Option<OperationType>,
+        request: Request,
+        trace: &TraceParent,
+    ) -> Answer {
+        let begun = Instant::now();
+        let (schema, request) = (self.schema.clone(), self.equip(request, trace));
+        let task = self.tasks.spawn(async move { schema.execute(request).await });
+        let mut response = match tokio::time::timeout(self.deadline, task).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => failed(ApiError::internal(panic)),
+            Err(_) => failed(ApiError::DeadlineExceeded),
+        };
+        let ran = has_run(&response);
+        let outcome = match &response.errors[..] {
+            [] => OUTCOMES[0],
+            [error] if matches!(error.source(), Some(ApiError::DeadlineExceeded)) => OUTCOMES[3],
+            _ if ran => OUTCOMES[1],
+            _ => OUTCOMES[2],
+        };
+        record(kind, outcome, begun);
+        dress_all(&mut response, trace);
+        Answer { response, ran }
+    }
+
+    fn equip(&self, request: Request, trace: &TraceParent) -> Request {
+        request.data(Loaders::new(&self.views)).data(trace.clone())
+    }
+}
+
+/// What kind of operation is asked for; `None` if the request does not say which of several, or one that is not there.
+fn kind(request: &mut Request) -> Result<Option<OperationType>, ServerError> {
+    let name = request.operation_name.clone().filter(|name| !name.is_empty());
+    request.operation_name.clone_from(&name);
+    let document = request.parsed_query()?;
+    Ok(operation(document, name.as_deref()))
+}
+
+fn operation(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(name) => operations.find(|(known, _)| known.is_some_and(|known| known == name)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    found.map(|(_, operation)| operation.node.ty)
+}
+
+fn refused(word: &'static str, mut error: ServerError, trace: &TraceParent) -> Answer {
+    error.extensions.get_or_insert_default().set("code", word);
+    dress(&mut error, trace);
+    record(None, OUTCOMES[2], Instant::now());
+    Answer { response: Response::from_errors(vec![error]), ran: false }
+}
+
+fn failed(error: ApiError) -> Response {
+    Response::from_errors(vec![server_error(error)])
+}
+
+/// Whether the document was run: errors found before have no path and come alone.
+fn has_run(response: &Response) -> bool {
+    response.data != Value::Null
+        || response.errors.is_empty()
+        || response.errors.iter().any(|error| !error.path.is_empty() || error.source.is_some())
+}
+
+fn dress_all(response: &mut Response, trace: &TraceParent) {
+    for error in &mut response.errors {
+        dress(error, trace);
+    }
+}
+
+fn record(kind: Option<OperationType>, outcome: &'static str, begun: Instant) {
+    let kind = match kind {
+        Some(OperationType::Query) => "query",
+        Some(OperationType::Mutation) => "mutation",
+        Some(OperationType::Subscription) => "subscription",
+        None => "none",
+    };
+    metrics::histogram!(GRAPHQL_REQUEST_DURATION, "type" => kind, "outcome" => outcome)
+        .record(begun.elapsed());
+}
+
+/// A shared count that goes down when its holder is dropped.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+
+impl Counted {
+    /// Counts one more, unless there are `most` already.
+    pub(super) fn one_of(most: usize, count: &Arc<std::sync::atomic::AtomicUsize>) -> Option<Self> {
+        use std::sync::atomic::Ordering::Relaxed;
+
+        count
+            .fetch_update(Relaxed, Relaxed, |now| (now < most).then_some(now + 1))
+            .ok()
+            .map(|_| Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,105 @@
+//! HTTP: one endpoint for GraphQL, the page that speaks to it, and the routes for those who watch the program.
+//!
+//! `POST /graphql` runs one operation, `GET /graphql` only upgrades to a WebSocket, `GET /` is GraphiQL. Knows nothing of
+//! the schema but how to run a request on it.
+
+pub mod assets;
+pub mod execute;
+mod post;
+mod socket;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::get;
+use shop_core::events::TraceParent;
+use shop_core::runtime::health::Health;
+use shop_core::runtime::metrics::HTTP_REQUEST_DURATION;
+use shop_core::runtime::settings::Environment;
+use shop_core::runtime::{Shutdown, trace};
+use tokio::net::TcpListener;
+
+use self::execute::Engine;
+
+/// Bytes of one request, at most; over WebSocket, of one message.
+pub const BODY_BYTES: usize = 1024 * 1024;
+
+/// What the handlers work with.
+#[derive(Clone)]
+struct Edge {
+    engine: Engine,
+    shutdown: Shutdown,
+}
+
+/// All routes of the program.
+pub fn router(engine: Engine, health: &Health, shutdown: &Shutdown, environment: Environment) -> Router {
+    let edge = Edge { engine, shutdown: shutdown.clone() };
+    let graphql = Router::new()
+        .route("/graphql", get(socket::upgrade).post(post::graphql))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(edge);
+    let page = match environment {
+        Environment::Development => assets::router(),
+        Environment::Production => Router::new(),
+    };
+    graphql.merge(page).merge(health.router()).layer(middleware::from_fn(measure))
+}
+
+/// Serves until the program is asked to stop, then finishes what is under way.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    engine: &Engine,
+    shutdown: &Shutdown,
+) -> std::io::Result<()> {
+    let stop = shutdown.clone();
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { stop.requested().await })
+        .await?;
+    engine.finish().await;
+    Ok(())
+}
+
+/// The trace that a request belongs to: a step of the client's, or the first of a new one.
+fn trace_of(headers: &axum::http::HeaderMap) -> TraceParent {
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map_or_else(trace::new_trace, |parent| trace::child_of(&parent))
+}
+
+async fn measure(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    metrics::histogram!(
+        HTTP_REQUEST_DURATION,
+        "method" => word_of(&method),
+        "path" => route.unwrap_or_else(|| "none".to_owned()),
+        "status" => response.status().as_str().to_owned(),
+    )
+    .record(begun.elapsed());
+    response
+}
+
+/// A client can make up methods; the metrics keep to these.
+fn word_of(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Handlers get the [`Edge`] like this.
+type EdgeState = State<Edge>;

@@ -1,0 +1,106 @@
+//! `POST /graphql`: one operation per request, in JSON.
+
+use async_graphql::{Request, ServerError, Variables};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use shop_core::events::TraceParent;
+
+use super::execute::Answer;
+use super::{EdgeState, trace_of};
+use crate::graphql::error::{code, dress};
+
+const JSON: &str = "application/json";
+/// The media type of the GraphQL-over-HTTP specification, for clients that ask for it.
+const GRAPHQL_JSON: &str = "application/graphql-response+json";
+const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// A request as clients write it. Others of its members, `extensions` for one, are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    query: String,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+}
+
+/// Runs one operation.
+pub async fn graphql(
+    State(edge): EdgeState,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let trace = trace_of(&headers);
+    let media_type = media_type(&headers);
+    let request = match read(&headers, body) {
+        Ok(request) => request,
+        Err((status, problem)) => {
+            let mut error = ServerError::new(problem, None);
+            error.extensions.get_or_insert_default().set("code", code::BAD_REQUEST);
+            dress(&mut error, &trace);
+            let response = async_graphql::Response::from_errors(vec![error]);
+            return render(status, media_type, &Answer { response, ran: false }, &trace);
+        }
+    };
+    let answer = edge.engine.run(request, &trace).await;
+    let status = if answer.ran { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    render(status, media_type, &answer, &trace)
+}
+
+fn read(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Request, (StatusCode, String)> {
+    // Only a script of the same origin can send JSON without being asked first, so no foreign page can post here.
+    if !is_json(headers) {
+        let problem = format!("the content type must be {JSON}");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem));
+    }
+    let body = body.map_err(|rejection| (rejection.status(), rejection.body_text()))?;
+    let bad = |problem: String| (StatusCode::BAD_REQUEST, problem);
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(bad("a batch is not accepted: send one operation per request".to_owned()));
+    }
+    let body: Body = serde_json::from_slice(&body)
+        .map_err(|error| bad(format!("the body is no GraphQL request in JSON: {error}")))?;
+    let mut request = Request::new(body.query).variables(body.variables.unwrap_or_default());
+    request.operation_name = body.operation_name;
+    Ok(request)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok()?.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON))
+}
+
+fn media_type(headers: &HeaderMap) -> &'static str {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(GRAPHQL_JSON));
+    if headers.get_all(header::ACCEPT).iter().any(accepts) { GRAPHQL_JSON } else { JSON }
+}
+
+fn render(
+    status: StatusCode,
+    media_type: &'static str,
+    answer: &Answer,
+    trace: &TraceParent,
+) -> Response {
+    // What was not run has errors and no data, not even null.
+    let body = if answer.ran {
+        serde_json::to_vec(&answer.response)
+    } else {
+        serde_json::to_vec(&serde_json::json!({ "errors": answer.response.errors }))
+    };
+    let Ok(body) = body else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let trace_id = HeaderValue::from_str(trace.trace_id());
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (TRACE_ID, trace_id.unwrap_or(HeaderValue::from_static(""))),
+    ];
+    (status, headers, body).into_response()
+}

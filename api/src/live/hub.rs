@@ -1,0 +1,262 @@
+//! Fans states of orders out to those who watch them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use shop_core::domain::{Order, OrderId};
+use shop_core::runtime::metrics::LIVE_SUBSCRIPTIONS;
+use tokio::sync::Notify;
+
+/// States that one mailbox holds, at most. A whole life of an order has fewer versions.
+const MAILBOX_SIZE: usize = 16;
+
+/// Who watches which order. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Hub {
+    watchers: Arc<Mutex<HashMap<OrderId, Vec<Weak<Shared>>>>>,
+}
+
+/// What a watcher finds in its mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mail {
+    /// A state of the order.
+    State(Arc<Order>),
+    /// States were dropped: read the view.
+    Lagged,
+}
+
+/// One watcher's place at the hub; given up when dropped.
+#[derive(Debug)]
+pub struct Mailbox {
+    hub: Hub,
+    order_id: OrderId,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    content: Mutex<Content>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    states: VecDeque<Arc<Order>>,
+    lagged: bool,
+}
+
+impl Hub {
+    /// A hub without watchers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Watches one order from now on.
+    pub fn watch(&self, order_id: OrderId) -> Mailbox {
+        let shared = Arc::<Shared>::default();
+        self.lock().entry(order_id).or_default().push(Arc::downgrade(&shared));
+        metrics::gauge!(LIVE_SUBSCRIPTIONS).increment(1);
+        Mailbox { hub: self.clone(), order_id, shared }
+    }
+
+    /// Gives a state to those who watch the order. Never waits.
+    pub fn publish(&self, order: &Arc<Order>) {
+        for watcher in self.watchers_of(order.id) {
+            watcher.put(Arc::clone(order));
+        }
+    }
+
+    /// Tells the watchers of one order to read the view: a state of it was lost on the way here.
+    pub fn lag(&self, order_id: OrderId) {
+        for watcher in self.watchers_of(order_id) {
+            watcher.lag();
+        }
+    }
+
+    /// Tells every watcher to read the view: states may have been lost on the way here.
+    pub fn resync(&self) {
+        let all: Vec<_> = self.lock().values().flatten().filter_map(Weak::upgrade).collect();
+        for watcher in all {
+            watcher.lag();
+        }
+    }
+
+    /// How many watch.
+    pub fn watching(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    fn watchers_of(&self, order_id: OrderId) -> Vec<Arc<Shared>> {
+        self.lock()
+            .get(&order_id)
+            .map(|watchers| watchers.iter().filter_map(Weak::upgrade).collect())
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Vec<Weak<Shared>>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox {
+    /// The next mail, oldest first; waits for it. Safe to drop and ask again.
+    pub async fn next(&self) -> Mail {
+        loop {
+            // Asked for before looking, so that what arrives in between wakes it.
+            let arrived = self.shared.arrived.notified();
+            if let Some(mail) = self.shared.take() {
+                return mail;
+            }
+            arrived.await;
+        }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        metrics::gauge!(LIVE_SUBSCRIPTIONS).decrement(1);
+        let mut watchers = self.hub.lock();
+        if let Some(of_order) = watchers.get_mut(&self.order_id) {
+            of_order.retain(|watcher| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(&self.shared)));
+            if of_order.is_empty() {
+                watchers.remove(&self.order_id);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn put(&self, order: Arc<Order>) {
+        let mut content = self.lock();
+        if content.states.len() < MAILBOX_SIZE {
+            content.states.push_back(order);
+        } else {
+            content.states.clear();
+            content.lagged = true;
+        }
+        drop(content);
+        self.arrived.notify_one();
+    }
+
+    fn lag(&self) {
+        self.lock().lagged = true;
+        self.arrived.notify_one();
+    }
+
+    fn take(&self) -> Option<Mail> {
+        let mut content = self.lock();
+        if std::mem::take(&mut content.lagged) {
+            return Some(Mail::Lagged);
+        }
+        content.states.pop_front().map(Mail::State)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use shop_core::domain::order::{Actor, NewLine, NewPayment};
+    use shop_core::domain::{OrderStatus, Product, ProductId, Timestamp, User, UserId};
+
+    use super::*;
+
+    /// An order on its way to DELIVERED, version 6, as of a version.
+    pub(crate) fn an_order_at(version: u32) -> Order {
+        let now = Timestamp::from_millis;
+        let id = "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01".parse().expect("an id");
+        let user_id: UserId = "user_01939f2e-7b1c-7def-8a34-5b6c7d8e9f02".parse().expect("an id");
+        let product_id: ProductId =
+            "product_01939f2e-7b1c-7def-8a34-5b6c7d8e9f03".parse().expect("an id");
+        let price = shop_core::domain::Money { minor: 250, currency: "EUR".parse().expect("EUR") };
+        let user = User::create(user_id, now(0), "Ada", "ada@example.org").expect("a user");
+        let mug = Product::create(product_id, now(0), "Mug", "", price).expect("a product");
+        let line = NewLine { product_id, quantity: 2, expected_unit_price: None };
+        let mut order = Order::place(id, now(1), &user, &[line], &[mug]).expect("an order");
+        order.confirm(now(2)).expect("pending");
+        let payment = NewPayment { method: "card".into(), reference: "r-1".into() };
+        order.pay(now(3), payment).expect("confirmed");
+        for (at, status) in
+            [(4, OrderStatus::Processing), (5, OrderStatus::Shipped), (6, OrderStatus::Delivered)]
+        {
+            order.advance(now(at), status).expect("the next status");
+        }
+        assert!(order.timeline.iter().all(|entry| entry.actor != Actor::System || entry.version == 2));
+        order.at_version(version).expect("a version from 1 to 6")
+    }
+
+    fn mail_now(mailbox: &Mailbox) -> Option<Mail> {
+        use futures::FutureExt as _;
+        mailbox.next().now_or_never()
+    }
+
+    fn published(hub: &Hub, version: u32) -> Mail {
+        let order = Arc::new(an_order_at(version));
+        hub.publish(&order);
+        Mail::State(order)
+    }
+
+    #[test]
+    fn watchers_of_an_order_get_its_states_in_order_and_others_get_nothing() {
+        let hub = Hub::new();
+        let other = "order_01939f2e-7b1c-7def-8a34-000000000000".parse().expect("an id");
+        let id = an_order_at(1).id;
+        let (first, second, elsewhere) = (hub.watch(id), hub.watch(id), hub.watch(other));
+        let sent = [published(&hub, 1), published(&hub, 2)];
+        for mailbox in [&first, &second] {
+            assert_eq!(sent, [mail_now(mailbox), mail_now(mailbox)].map(|mail| mail.expect("mail")));
+            assert_eq!(mail_now(mailbox), None);
+        }
+        assert_eq!(mail_now(&elsewhere), None);
+    }
+
+    #[test]
+    fn a_watcher_that_falls_behind_is_told_so_and_holds_no_more_than_its_share() {
+        let hub = Hub::new();
+        let slow = hub.watch(an_order_at(1).id);
+        for _ in 0..=MAILBOX_SIZE {
+            published(&hub, 1);
+        }
+        let newest = published(&hub, 2);
+        assert_eq!(mail_now(&slow), Some(Mail::Lagged));
+        assert_eq!(mail_now(&slow), Some(newest));
+        assert_eq!(mail_now(&slow), None);
+    }
+
+    #[test]
+    fn a_resync_reaches_everyone_before_what_is_queued() {
+        let hub = Hub::new();
+        let mailbox = hub.watch(an_order_at(1).id);
+        let queued = published(&hub, 3);
+        hub.resync();
+        assert_eq!(mail_now(&mailbox), Some(Mail::Lagged));
+        assert_eq!(mail_now(&mailbox), Some(queued));
+    }
+
+    #[test]
+    fn a_dropped_watcher_leaves_nothing_behind() {
+        let hub = Hub::new();
+        let id = an_order_at(1).id;
+        let (first, second) = (hub.watch(id), hub.watch(id));
+        drop(first);
+        assert_eq!(hub.watching(), 1);
+        drop(second);
+        assert_eq!(hub.watching(), 0);
+        assert!(hub.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_waiting_watcher_is_woken() {
+        let hub = Hub::new();
+        let mailbox = hub.watch(an_order_at(1).id);
+        let waiting = tokio::spawn(async move { mailbox.next().await });
+        tokio::task::yield_now().await;
+        let sent = published(&hub, 1);
+        let got = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert_eq!(got.expect("woken in time").expect("no panic"), sent);
+    }
+}

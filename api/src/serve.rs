@@ -1,0 +1,69 @@
+//! `api serve`: puts the parts together and serves until the program is asked to stop.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use shop_core::db::Db;
+use shop_core::runtime::Runtime;
+use shop_core::views::Views;
+use tokio::net::TcpListener;
+
+use crate::graphql::{App, schema};
+use crate::http::execute::Engine;
+use crate::http::{self, router};
+use crate::live::Hub;
+use crate::live::feed::Feed;
+
+/// Serves. Starts while its servers are away, and says so at `/readyz`.
+///
+/// # Errors
+/// If the settings can not be used or the address is taken.
+pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
+    let addr = runtime.settings.http_addr;
+    let listener = TcpListener::bind(addr).await;
+    let listener = listener.with_context(|| format!("failed to listen on HTTP_ADDR {addr}"))?;
+    serve(runtime, listener).await
+}
+
+/// The same on a listener that is there already.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()> {
+    let Runtime { program, settings, shutdown, health } = runtime;
+    let db = Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
+    let views = Views::connect(&settings.mongo, program.as_str()).await?;
+    let (hub, feed) = (Hub::new(), Feed::new());
+    register(&health, &db, &views, &feed);
+
+    let reading = tokio::spawn({
+        let (feed, hub, kafka) = (feed.clone(), hub.clone(), settings.kafka.clone());
+        async move { feed.run(&kafka, &hub).await }
+    });
+    let app = App { db, views: views.clone(), hub };
+    let schema = schema(app, settings.environment);
+    let engine = Engine::new(schema, views, settings.request_timeout);
+    let routes = router(engine.clone(), &health, &shutdown, settings.environment);
+    let addr: SocketAddr = listener.local_addr().context("failed to read the address")?;
+    tracing::info!(http.addr = %addr, "listening on http://{addr}/");
+    let served = http::serve(listener, routes, &engine, &shutdown).await;
+    reading.abort();
+    served.context("failed to serve")
+}
+
+fn register(health: &shop_core::runtime::Health, db: &Db, views: &Views, feed: &Feed) {
+    let (db, views, feed) = (db.clone(), views.clone(), feed.clone());
+    let words = |error: anyhow::Error| format!("{error:#}");
+    health.register("mysql", move || {
+        let db = db.clone();
+        async move { db.ping().await.map_err(|error| words(error.into())) }
+    });
+    health.register("mongodb", move || {
+        let views = views.clone();
+        async move { views.ping().await.map_err(|error| words(error.into())) }
+    });
+    health.register("kafka", move || {
+        let feed = feed.clone();
+        async move { feed.probe().await }
+    });
+}

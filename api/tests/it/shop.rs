@@ -1,0 +1,310 @@
+//! A shop of a test's own: the API on a port of its own over a database and views of its own, and the roles behind it,
+//! driven step by step.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use shop_api::graphql::{App, schema};
+use shop_api::http::{self, execute::Engine};
+use shop_api::live::Hub;
+use shop_consumers::order_saga::OrderSaga;
+use shop_consumers::projector::{Projector, StatusSink};
+use shop_consumers::stock_reservation::StockReservation;
+use shop_core::bus::{Producer, Role};
+use shop_core::db::Db;
+use shop_core::domain::{Order, Product, User};
+use shop_core::events::{Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord};
+use shop_core::runtime::settings::{Environment, MongoSettings, MysqlSettings};
+use shop_core::runtime::{Health, Shutdown};
+use shop_core::testkit::{TestDb, TestViews};
+use shop_core::views::Views;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::documents;
+
+/// Longer than any answer takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Everything that a command can change.
+const TABLES: [&str; 6] = ["users", "products", "stock", "orders", "stock_orders", "stock_movements"];
+
+/// Where the projector's statuses go.
+#[derive(Clone)]
+pub enum Statuses {
+    /// Straight to the hub, without Kafka.
+    Hub(Hub),
+    /// To the topic.
+    Topic(Producer),
+}
+
+impl StatusSink for Statuses {
+    async fn publish(&self, records: Vec<(Topic, WireRecord)>) -> anyhow::Result<()> {
+        match self {
+            Self::Topic(producer) => Ok(producer.send_all(records).await?),
+            Self::Hub(hub) => {
+                for (topic, record) in records {
+                    if let Payload::Order(order) = decode(topic, &record).payload {
+                        hub.publish(&Arc::from(order));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a test may want otherwise.
+#[derive(Default)]
+pub struct Options {
+    /// How the API reaches MySQL.
+    pub mysql: Option<MysqlSettings>,
+    /// How the API reaches MongoDB.
+    pub mongo: Option<MongoSettings>,
+    /// How long a client waits for an answer.
+    pub deadline: Option<Duration>,
+}
+
+/// The shop; stopped when dropped.
+pub struct Shop {
+    pub db: TestDb,
+    pub views: TestViews,
+    pub hub: Hub,
+    pub addr: SocketAddr,
+    pub client: Client,
+    pub shutdown: Shutdown,
+    pub serving: JoinHandle<std::io::Result<()>>,
+    roles: Roles<Statuses>,
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let (db, views) = tokio::join!(TestDb::new(), TestViews::new());
+        Self::over(db, views, options).await
+    }
+
+    pub async fn over(db: TestDb, views: TestViews, options: Options) -> Self {
+        let hub = Hub::new();
+        let mysql = options.mysql.unwrap_or_else(|| db.settings().clone());
+        let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
+        let app = App {
+            db: Db::new(&mysql, Encoding::Json).expect("a pool"),
+            views: Views::connect(&mongo, "test").await.expect("an address"),
+            hub: hub.clone(),
+        };
+        let shutdown = Shutdown::new();
+        let read = app.views.clone();
+        let deadline = options.deadline.unwrap_or(PATIENCE);
+        let engine = Engine::new(schema(app, Environment::Development), read, deadline);
+        let health = Health::new(shutdown.clone());
+        let routes = http::router(engine.clone(), &health, &shutdown, Environment::Development);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let stop = shutdown.clone();
+        let serving =
+            tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
+        let roles = Roles::new(db.db(), &views, Statuses::Hub(hub.clone()));
+        let client = Client::builder().timeout(PATIENCE).build().expect("a client");
+        Self { db, views, hub, addr, client, shutdown, serving, roles }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// Sends a request to GraphQL as it is.
+    pub async fn post(&self, body: &Value) -> Response {
+        self.client.post(self.url("/graphql")).json(body).send().await.expect("an answer")
+    }
+
+    /// The whole body of the answer to a document.
+    pub async fn ask(&self, document: &str, variables: Value) -> Value {
+        let response = self.post(&json!({ "query": document, "variables": variables })).await;
+        response.json().await.expect("a body in JSON")
+    }
+
+    /// The data of the answer, which must have no errors.
+    pub async fn data(&self, document: &str, variables: Value) -> Value {
+        let mut body = self.ask(document, variables).await;
+        assert!(body.get("errors").is_none(), "{body:#}");
+        body["data"].take()
+    }
+
+    /// A mutation's payload.
+    pub async fn payload(&self, document: &str, input: Value) -> Value {
+        only_member(self.data(document, json!({ "input": input })).await)
+    }
+
+    /// A mutation's payload, which must have no errors.
+    pub async fn done(&self, document: &str, input: Value) -> Value {
+        let payload = self.payload(document, input).await;
+        assert_eq!(payload["errors"], json!([]), "{payload:#}");
+        payload
+    }
+
+    /// The one error of a mutation that must be refused, change nothing and emit nothing.
+    pub async fn refused(&self, document: &str, input: Value) -> Value {
+        let before = self.everything().await;
+        let mut payload = self.payload(document, input).await;
+        assert_eq!(self.everything().await, before, "a refusal changed something");
+        let errors = payload["errors"].as_array_mut().expect("a list of errors");
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let error = errors.remove(0);
+        for (name, object) in payload.as_object().expect("an object") {
+            assert!(name == "errors" || object.is_null(), "{name} is {object} in a refusal");
+        }
+        error
+    }
+
+    /// The GraphQL error of a request that must change nothing and emit nothing.
+    pub async fn invalid(&self, document: &str, variables: Value) -> Value {
+        let before = self.everything().await;
+        let mut body = self.ask(document, variables).await;
+        assert_eq!(self.everything().await, before, "an invalid request changed something");
+        assert!(body["data"].is_null(), "{body:#}");
+        body["errors"][0].take()
+    }
+
+    /// All state and how much was ever emitted.
+    pub async fn everything(&self) -> String {
+        let dump = self.db.dump(&TABLES).await;
+        let mut text = dump;
+        for table in ["outbox", "payments", "order_transitions", "order_items"] {
+            let count = self.db.count(&format!("SELECT COUNT(*) FROM {table}")).await;
+            text.push_str(&format!("{table} {count}\n"));
+        }
+        text
+    }
+
+    /// Lets the roles work until nothing is left to do.
+    pub async fn settle(&self) {
+        self.roles.settle(&self.db).await;
+    }
+
+    /// Brings an order from PENDING to a status through the roles and mutations.
+    pub async fn order_in(&self, statuses: &[&str]) -> Value {
+        let (customer, product) = (self.customer().await, self.product(10).await);
+        let lines = json!([{ "productId": product, "quantity": 2 }]);
+        let input = json!({ "customerId": customer, "lines": lines });
+        let order = self.done(documents::CREATE_ORDER, input).await["order"]["id"].take();
+        self.settle().await;
+        for status in statuses {
+            let (document, input) = match *status {
+                "PAID" => {
+                    let reference = order.clone();
+                    (documents::PAY_ORDER, json!({ "orderId": order, "method": "card", "reference": reference }))
+                }
+                "CANCELED" => (documents::CANCEL_ORDER, json!({ "orderId": order })),
+                status => {
+                    (documents::UPDATE_ORDER_STATUS, json!({ "orderId": order, "status": status }))
+                }
+            };
+            self.done(document, input).await;
+            self.settle().await;
+        }
+        order
+    }
+
+    /// The id of a new customer.
+    pub async fn customer(&self) -> Value {
+        let User { id, .. } = self.db.customer().await;
+        json!(id.to_string())
+    }
+
+    /// The id of a new product at EUR 2.50.
+    pub async fn product(&self, units: i64) -> Value {
+        let Product { id, .. } = self.db.product(units).await;
+        json!(id.to_string())
+    }
+
+    /// An order of 2 units, PENDING; only the write side knows it yet.
+    pub async fn placed(&self) -> Order {
+        let (user, product) = (self.db.customer().await, self.db.product(10).await);
+        self.db.order(user.id, product.id, 2).await
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.shutdown.request();
+        self.db.leave_outbox(); // what a test does not settle is its own business; refusals are checked by themselves
+    }
+}
+
+/// The only member of an object.
+pub fn only_member(object: Value) -> Value {
+    let Value::Object(members) = object else { panic!("{object} is no object") };
+    let mut members = members.into_iter();
+    let (_, value) = members.next().expect("a member");
+    assert!(members.next().is_none(), "more than one member");
+    value
+}
+
+/// The roles behind the API, without Kafka between them.
+pub struct Roles<S> {
+    reservation: StockReservation,
+    saga: OrderSaga,
+    projector: Projector<S>,
+    offset: AtomicI64,
+}
+
+impl<S: StatusSink> Roles<S> {
+    pub fn new(db: &Db, views: &Views, statuses: S) -> Self {
+        Self {
+            reservation: StockReservation::new(db.clone()),
+            saga: OrderSaga::new(db.clone()),
+            projector: Projector::new(views.clone(), statuses, Encoding::Json),
+            offset: AtomicI64::new(0),
+        }
+    }
+
+    /// Hands what is in the outbox to the roles, and what they put there, until it is empty.
+    pub async fn settle(&self, db: &TestDb) {
+        loop {
+            let events = db.take_outbox().await;
+            if events.is_empty() {
+                return;
+            }
+            let mut topics: HashMap<Topic, Vec<Envelope>> = HashMap::new();
+            for event in events {
+                let envelope = self.envelope(event);
+                topics.entry(envelope.source.topic).or_default().push(envelope);
+            }
+            let of = |topic: Topic| topics.get(&topic).cloned().unwrap_or_default();
+            handle(&self.reservation, of(Topic::Orders)).await;
+            handle(&self.saga, of(Topic::Stock)).await;
+            for topic in [Topic::Users, Topic::Products, Topic::StockLevels, Topic::Orders] {
+                handle(&self.projector, of(topic)).await;
+            }
+        }
+    }
+
+    fn envelope(&self, stored: StoredEvent) -> Envelope {
+        let topic = stored.aggregate_type.topic();
+        let offset = self.offset.fetch_add(1, Ordering::Relaxed);
+        let source = Source { topic, partition: 0, offset };
+        Envelope { source, event: decode(topic, &stored.into_record()) }
+    }
+}
+
+async fn handle(role: &impl Role, batch: Vec<Envelope>) {
+    if !batch.is_empty() {
+        let outcome = role.handle(&batch).await;
+        outcome.unwrap_or_else(|error| panic!("{} failed: {:#}", role.name(), error.into_inner()));
+    }
+}
+
+fn decode(topic: Topic, record: &WireRecord) -> Event {
+    let header = |name: &str| {
+        record.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    };
+    Event::decode(topic, header, &record.value).expect("our own events are readable")
+}

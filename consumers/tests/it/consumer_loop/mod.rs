@@ -1,0 +1,267 @@
+//! The loop against the real broker: nothing is lost, nothing is passed over, everything is in order.
+
+mod probe;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use probe::{
+    BOUND, Probe, ROLE, applied, assert_in_order, first_versions, keys, level, levels, start,
+};
+use shop_core::bus::Outcome;
+use shop_core::domain::ProductId;
+use shop_core::events::wire::header;
+use shop_core::events::{Encoding, Topic};
+use shop_core::testkit::{TestBus, eventually};
+
+const TOPIC: Topic = Topic::StockLevels;
+
+/// Two keys that live in different partitions.
+async fn keys_of_two_partitions(bus: &TestBus) -> (ProductId, ProductId) {
+    let keys = keys(20);
+    bus.send(&levels(&keys, 1..=1)).await;
+    let events = bus.events(TOPIC).await;
+    let first = &events[0];
+    let other = events
+        .iter()
+        .find(|one| one.source.partition != first.source.partition)
+        .expect("20 keys are in more than one partition");
+    let key = |id| *keys.iter().find(|key| key.uuid() == id).expect("one of ours");
+    (key(first.event.aggregate_id()), key(other.event.aggregate_id()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_workers_work_at_once_and_keep_the_order_of_every_key() {
+    let bus = TestBus::new().await;
+    let keys = keys(30);
+    bus.send(&levels(&keys, 1..=20)).await;
+    // The first batches end only when two of them are in hand at the same time.
+    let barrier = std::sync::Barrier::new(2);
+    let meet = std::sync::Mutex::new(2);
+    let role = Probe::new(TOPIC, move |_, batch| {
+        let first_two = {
+            let mut left = meet.lock().unwrap();
+            *left = i32::max(*left - 1, -1);
+            *left >= 0
+        };
+        if first_two {
+            tokio::task::block_in_place(|| barrier.wait());
+        }
+        applied(batch)
+    });
+    let mut settings = bus.program_settings();
+    settings.consumer.workers = 3;
+    settings.consumer.batch = 50;
+    let running = start(&role, &settings);
+    role.wait_for(600).await;
+    bus.wait_until_consumed(ROLE, TOPIC).await;
+    running.stop().await;
+    assert_in_order(&role.handled(), &keys, 20);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
+    let bus = TestBus::new().await;
+    let keys = keys(12);
+    bus.send(&levels(&keys, 1..=3)).await;
+    let away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let store = std::sync::Arc::clone(&away);
+    let role = Probe::new(TOPIC, move |_, batch| {
+        if store.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(anyhow!("the store is away").into());
+        }
+        applied(batch)
+    });
+    let mut settings = bus.program_settings();
+    settings.consumer.batch = 7;
+    let running = start(&role, &settings);
+    eventually("a second try", BOUND, async || (role.calls() >= 2).then_some(())).await;
+    bus.send(&levels(&keys, 4..=6)).await;
+    assert!(bus.committed(ROLE, TOPIC).await.is_empty(), "an offset passed an unhandled record");
+    away.store(false, std::sync::atomic::Ordering::SeqCst);
+    role.wait_for(72).await;
+    bus.wait_until_consumed(ROLE, TOPIC).await;
+    running.stop().await;
+    assert_in_order(&role.handled(), &keys, 6);
+}
+
+#[tokio::test]
+async fn a_record_that_is_to_be_tried_again_holds_its_partition_and_no_other() {
+    let bus = TestBus::new().await;
+    let (held, free) = keys_of_two_partitions(&bus).await;
+    let tries = std::sync::Mutex::new(Vec::new());
+    let role = Probe::new(TOPIC, move |_, batch| {
+        let outcome = |one: &shop_core::events::Envelope| {
+            if one.event.aggregate_id() != held.uuid() || one.event.version() != 3 {
+                return Outcome::Applied;
+            }
+            let mut tries = tries.lock().unwrap();
+            tries.push(Instant::now());
+            if tries.len() > 2 { Outcome::Applied } else { Outcome::Retry("not yet".into()) }
+        };
+        Ok(batch.iter().map(outcome).collect())
+    });
+    bus.send(&levels(&[held, free], 2..=5)).await;
+    let running = start(&role, &bus.program_settings());
+    let of = |key: ProductId| {
+        let handled = role.handled();
+        first_versions(&handled).remove(&key.uuid()).unwrap_or_default()
+    };
+    eventually("the other partition", BOUND, async || (of(free).len() == 5).then_some(())).await;
+    assert!(!of(held).contains(&3), "the record was handled although it failed");
+    eventually("the third try", BOUND, async || of(held).contains(&3).then_some(())).await;
+    bus.wait_until_consumed(ROLE, TOPIC).await;
+    running.stop().await;
+    // Whatever followed it in its partition came again after it, in order.
+    let after: Vec<u32> = role
+        .handled()
+        .iter()
+        .filter(|one| one.event.aggregate_id() == held.uuid())
+        .map(|one| one.event.version())
+        .skip_while(|version| *version != 3)
+        .collect();
+    assert_eq!(after, [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn poison_stops_its_partition_and_is_never_passed_even_by_a_restart() {
+    let bus = TestBus::new().await;
+    let (stuck, free) = keys_of_two_partitions(&bus).await;
+    let mut poison = level(stuck, 3).encode(Encoding::Json);
+    poison.value = b"{ this is no event".to_vec();
+    bus.send(&[level(stuck, 2)]).await;
+    bus.send_record(TOPIC, poison).await;
+    bus.send(&[level(stuck, 4), level(free, 2)]).await;
+
+    let settings = bus.program_settings();
+    let mut seen = HashSet::new();
+    for version in 3..=4 {
+        let role = Probe::willing(TOPIC);
+        let running = start(&role, &settings);
+        let versions = |key: ProductId| {
+            first_versions(&role.handled()).remove(&key.uuid()).unwrap_or_default()
+        };
+        bus.send(&[level(free, version)]).await;
+        eventually("the other partition flows", BOUND, async || {
+            versions(free).contains(&version).then_some(())
+        })
+        .await;
+        running.stop().await;
+        seen.extend(versions(stuck));
+    }
+    assert_eq!(seen, HashSet::from([1, 2]), "what came before the poison, and nothing after it");
+    let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
+    assert_eq!(committed, 20 + 1 + 3, "the first records, one before the poison, three of the other");
+}
+
+#[tokio::test]
+async fn what_this_version_does_not_know_is_applied_by_its_state_or_passed_over() {
+    let bus = TestBus::new().await;
+    let key = keys(1)[0];
+    let rename = |version, word: &str| {
+        let mut record = level(key, version).encode(Encoding::Json);
+        for (name, value) in &mut record.headers {
+            if *name == header::TYPE {
+                word.clone_into(value);
+            }
+        }
+        record
+    };
+    bus.send_record(TOPIC, rename(1, "stock.counted_by_robots")).await;
+    bus.send(&[level(key, 2)]).await;
+    let role = Probe::willing(TOPIC);
+    let running = start(&role, &bus.program_settings());
+    role.wait_for(2).await;
+    running.stop().await;
+    let kinds: Vec<_> = role.handled().iter().map(|one| one.event.kind.to_string()).collect();
+    assert_eq!(kinds, ["stock.counted_by_robots", "stock.level_changed"]);
+}
+
+#[tokio::test]
+async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
+    let bus = TestBus::new().await;
+    let keys = keys(9);
+    let settings = bus.program_settings();
+    bus.send(&levels(&keys, 1..=2)).await;
+    let role = Probe::willing(TOPIC);
+    let running = start(&role, &settings);
+    role.wait_for(18).await;
+    running.stop().await;
+    let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
+    assert_eq!(committed, 18, "the end of shutdown is the end of the commit");
+
+    bus.send(&levels(&keys, 3..=4)).await;
+    let again = Probe::willing(TOPIC);
+    let started = Instant::now();
+    let running = start(&again, &settings);
+    again.wait_for(18).await;
+    let took = started.elapsed();
+    running.stop().await;
+    assert_eq!(again.handled().len(), 18, "a record came twice, or was lost");
+    assert!(first_versions(&again.handled()).values().all(|versions| versions == &[3, 4]));
+    // A member that had left its group would wait for a rebalance, up to the session time-out of 6 s.
+    assert!(took < Duration::from_secs(4), "the restart took {took:?}");
+}
+
+#[tokio::test]
+async fn two_copies_share_the_partitions_and_one_takes_over_from_the_other() {
+    let bus = TestBus::new().await;
+    let keys = keys(12);
+    let mut settings = bus.program_settings();
+    let (first, second) = (Probe::willing(TOPIC), Probe::willing(TOPIC));
+    let running_first = start(&first, &settings);
+    bus.send(&levels(&keys, 1..=1)).await;
+    first.wait_for(12).await;
+
+    settings.consumer.slot = 1;
+    let running_second = start(&second, &settings);
+    let mut version = 1;
+    eventually("the second copy's share", BOUND, async || {
+        version += 1;
+        bus.send(&levels(&keys, version..=version)).await;
+        (!second.handled().is_empty()).then_some(())
+    })
+    .await;
+    running_first.stop().await;
+    version += 1;
+    bus.send(&levels(&keys, version..=version)).await;
+    bus.wait_until_consumed(ROLE, TOPIC).await;
+    running_second.stop().await;
+
+    let all: Vec<_> = first.handled().into_iter().chain(second.handled()).collect();
+    for (key, mut versions) in first_versions(&all) {
+        versions.sort_unstable();
+        assert_eq!(versions, (1..=version).collect::<Vec<_>>(), "records of {key} were lost");
+    }
+    for role in [&first, &second] {
+        for (key, versions) in first_versions(&role.handled()) {
+            assert!(versions.is_sorted(), "records of {key} were out of order: {versions:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_copy_with_the_same_slot_is_told_so() {
+    let bus = TestBus::new().await;
+    let settings = bus.program_settings();
+    let role = Probe::willing(TOPIC);
+    bus.send(&levels(&keys(3), 1..=1)).await;
+    let first = start(&role, &settings);
+    role.wait_for(3).await;
+    let second = start(&Probe::willing(TOPIC), &settings);
+    let error = first.ended().await.expect_err("the member's name was taken over");
+    assert!(error.to_string().contains("CONSUMER_SLOT"), "unhelpful: {error:#}");
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_broker_it_waits_and_stops_when_told() {
+    let bus = TestBus::new().await;
+    let mut settings = bus.program_settings();
+    settings.kafka.brokers = "127.0.0.1:1".to_owned();
+    let role = Probe::willing(TOPIC);
+    let running = start(&role, &settings);
+    running.stop().await;
+    assert_eq!(role.calls(), 0);
+}

@@ -1,0 +1,243 @@
+//! The relay against the real servers: everything that was written is sent, in order, by one relay at a time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use shop_consumers::outbox_relay::{LOCK, relay, relay_once};
+use shop_core::bus::Producer;
+use shop_core::db::lock::NamedLock;
+use shop_core::db::{StoreError, outbox};
+use shop_core::domain::{Order, ProductId, UserId};
+use shop_core::events::{Envelope, Topic};
+use shop_core::runtime::Shutdown;
+use shop_core::runtime::settings::Settings;
+use shop_core::testkit::{TestBus, TestDb, eventually};
+use tokio::task::JoinHandle;
+
+const BOUND: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(1);
+
+struct Shop {
+    db: TestDb,
+    bus: TestBus,
+    customer: UserId,
+    product: ProductId,
+}
+
+impl Shop {
+    /// A shop with one customer and one product: three events, not sent yet.
+    async fn open() -> Self {
+        let (db, bus) = (TestDb::new().await, TestBus::new().await);
+        let customer = db.customer().await.id;
+        let product = db.product(1_000).await.id;
+        Self { db, bus, customer, product }
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings = self.bus.program_settings();
+        settings.mysql = self.db.settings().clone();
+        settings.outbox.lease = LEASE;
+        settings
+    }
+
+    async fn order(&self) -> Order {
+        self.db.order(self.customer, self.product, 1).await
+    }
+
+    async fn unsent(&self) -> usize {
+        let rows = self.db.db().transaction("test", async |conn| outbox::unsent(conn, 1_000).await);
+        rows.await.map_err(|error: StoreError| error).expect("the outbox is read").len()
+    }
+
+    async fn wait_until_sent(&self) {
+        eventually("an empty outbox", BOUND, async || (self.unsent().await == 0).then_some(())).await;
+    }
+
+    async fn lock(&self) -> NamedLock {
+        NamedLock::connect(self.db.settings(), LOCK, LEASE).await.expect("MySQL is up")
+    }
+
+    /// The connection that holds the lock; 0 if none does.
+    async fn leader(&self) -> i64 {
+        self.db.count(&format!("SELECT COALESCE(IS_USED_LOCK(CONCAT(DATABASE(), '.{LOCK}')), 0)")).await
+    }
+
+    async fn wait_for_leader_other_than(&self, former: i64) -> i64 {
+        eventually("a leader", BOUND, async || {
+            let leader = self.leader().await;
+            (leader != 0 && leader != former).then_some(leader)
+        })
+        .await
+    }
+
+    async fn orders(&self) -> Vec<Envelope> {
+        self.bus.events(Topic::Orders).await
+    }
+}
+
+struct Running {
+    stop: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+fn start(settings: &Settings) -> Running {
+    let (settings, stop) = (settings.clone(), Shutdown::new());
+    let shutdown = stop.clone();
+    Running { stop, task: tokio::spawn(async move { relay(&settings, shutdown, None).await }) }
+}
+
+impl Running {
+    async fn stop(self) {
+        self.stop.request();
+        let ended = tokio::time::timeout(BOUND, self.task).await;
+        ended.expect("it ends in time").expect("no panic").expect("it ends well");
+    }
+}
+
+/// Fails unless each aggregate's versions, at their first occurrences, are 1, 2, 3 …
+fn assert_in_order(events: &[Envelope]) {
+    let mut seen: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    for envelope in events {
+        let versions = seen.entry(envelope.event.aggregate_id()).or_default();
+        if !versions.contains(&envelope.event.version()) {
+            versions.push(envelope.event.version());
+        }
+    }
+    for (id, versions) in seen {
+        let expected: Vec<u32> = (1..).take(versions.len()).collect();
+        assert_eq!(versions, expected, "first occurrences of {id}");
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_sent_once_in_order_to_the_topic_of_its_aggregate() {
+    let shop = Shop::open().await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(shop.order().await);
+    }
+    let mut settings = shop.settings();
+    settings.outbox.batch = 3; // more batches than one
+    let running = start(&settings);
+    for order in &mut orders {
+        shop.db.cancel(order.id).await;
+    }
+    shop.wait_until_sent().await;
+    running.stop().await;
+    let sent = shop.orders().await;
+    assert_eq!(sent.len(), 10, "five created, five canceled");
+    assert_in_order(&sent);
+    for (topic, events) in [(Topic::Users, 1), (Topic::Products, 1), (Topic::StockLevels, 1)] {
+        assert_eq!(shop.bus.events(topic).await.len(), events, "events in {topic}");
+    }
+    assert_eq!(shop.leader().await, 0, "the lock is given up");
+}
+
+#[tokio::test]
+async fn of_two_relays_one_is_active_and_the_other_takes_over() {
+    let shop = Shop::open().await;
+    let settings = shop.settings();
+    let (first, second) = (start(&settings), start(&settings));
+    let leader = shop.wait_for_leader_other_than(0).await;
+    for _ in 0..20 {
+        shop.order().await;
+    }
+    shop.wait_until_sent().await;
+    assert_eq!(shop.orders().await.len(), 20, "two active relays send twice");
+    first.stop().await;
+    let next = shop.wait_for_leader_other_than(0).await;
+    shop.order().await;
+    shop.wait_until_sent().await;
+    assert_eq!(shop.orders().await.len(), 21);
+    second.stop().await;
+    assert_eq!(shop.leader().await, 0);
+    assert!(leader > 0 && next > 0);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_paused_loses_the_lock_and_marks_nothing_when_it_wakes_up() {
+    let shop = Shop::open().await;
+    let producer = Producer::new(shop.bus.settings(), "test").expect("a producer");
+    let (mut paused, mut other) = (shop.lock().await, shop.lock().await);
+    assert!(paused.try_lock().await.unwrap());
+    assert!(!other.try_lock().await.unwrap(), "two hold the lock");
+    assert_eq!(relay_once(&mut paused, &producer, 100).await.unwrap(), 3);
+
+    let (order, started) = (shop.order().await, Instant::now());
+    eventually("the lock of the paused leader", BOUND, async || {
+        other.try_lock().await.unwrap().then_some(())
+    })
+    .await;
+    assert!(started.elapsed() < LEASE + Duration::from_secs(3), "taken over too late");
+    relay_once(&mut paused, &producer, 100).await.expect_err("a former leader works on");
+    assert_eq!(shop.unsent().await, 1, "a former leader marked an event");
+    assert_eq!(relay_once(&mut other, &producer, 100).await.unwrap(), 1);
+    let sent = shop.orders().await;
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].event.aggregate_id(), order.id.uuid());
+}
+
+#[tokio::test]
+async fn what_a_crashed_leader_sent_and_did_not_mark_is_sent_again_in_order() {
+    let shop = Shop::open().await;
+    let producer = Producer::new(shop.bus.settings(), "test").expect("a producer");
+    let order = shop.order().await;
+    shop.db.cancel(order.id).await;
+    let rows = shop.db.db().transaction("test", async |conn| outbox::unsent(conn, 1_000).await);
+    let records = rows.await.map_err(|error: StoreError| error).expect("the outbox is read");
+    let records = records.into_iter().map(|(_, event)| (event.aggregate_type.topic(), event.into_record()));
+    producer.send_all(records.collect()).await.expect("Kafka is up"); // and here the leader dies
+
+    let mut lock = shop.lock().await;
+    assert!(lock.try_lock().await.unwrap());
+    assert_eq!(relay_once(&mut lock, &producer, 100).await.unwrap(), 5);
+    let sent = shop.orders().await;
+    let versions: Vec<_> = sent.iter().map(|one| one.event.version()).collect();
+    assert_eq!(versions, [1, 2, 1, 2]);
+    assert_eq!(sent[0].event.id, sent[2].event.id, "a repeat has the same id");
+    assert_in_order(&sent);
+    assert_eq!(shop.unsent().await, 0);
+}
+
+#[tokio::test]
+async fn a_leader_whose_connection_is_killed_stands_again_and_goes_on() {
+    let shop = Shop::open().await;
+    let running = start(&shop.settings());
+    let leader = shop.wait_for_leader_other_than(0).await;
+    shop.wait_until_sent().await;
+    shop.db.execute(&format!("KILL {leader}")).await;
+    shop.order().await;
+    shop.wait_for_leader_other_than(leader).await;
+    shop.wait_until_sent().await;
+    running.stop().await;
+    assert_in_order(&shop.orders().await);
+    assert_eq!(shop.orders().await.len(), 1);
+}
+
+#[tokio::test]
+async fn while_kafka_is_away_rows_stay_commands_work_and_the_leader_stays_leader() {
+    let mut shop = Shop::open().await;
+    shop.db.leave_outbox();
+    let mut settings = shop.settings();
+    settings.kafka.brokers = "127.0.0.1:1".to_owned();
+    let running = start(&settings);
+    let leader = shop.wait_for_leader_other_than(0).await;
+    let started = Instant::now();
+    eventually("more than two leases to pass", BOUND, async || {
+        shop.order().await;
+        (started.elapsed() > 2 * LEASE + LEASE / 2).then_some(())
+    })
+    .await;
+    assert_eq!(shop.leader().await, leader, "waiting for Kafka cost the lock");
+    assert!(shop.unsent().await > 3, "events are marked that nobody acknowledged");
+    running.stop().await;
+    assert_eq!(shop.leader().await, 0);
+    assert!(shop.unsent().await > 3);
+}
+
+#[tokio::test]
+async fn while_mysql_is_away_the_relay_waits_and_stops_when_told() {
+    let bus = TestBus::new().await;
+    let running = start(&bus.program_settings()); // its MySQL is nowhere
+    running.stop().await;
+}

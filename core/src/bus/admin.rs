@@ -1,0 +1,164 @@
+//! Making topics, and removing them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::BusError;
+use super::client::{Quiet, config};
+use crate::events::Topic;
+use crate::runtime::settings::KafkaSettings;
+
+/// How long all of it may take.
+const BOUND: Duration = Duration::from_secs(15);
+/// How long one question to a broker may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What [`ensure_topics`] found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Topics {
+    /// Made now.
+    pub created: Vec<Topic>,
+    /// There already, with another number of partitions than the settings say: that number. It was left alone, since a key's records would change
+    /// partition and lose their order.
+    pub other_partitions: Vec<(Topic, i32)>,
+}
+
+/// Makes every topic that is missing, and waits until each has a leader. What is there is left as it is.
+///
+/// # Errors
+/// [`BusError::Unavailable`] if the broker does not answer, or not all topics are ready, within 15 s.
+pub async fn ensure_topics(settings: &KafkaSettings) -> Result<Topics, BusError> {
+    create_topics(settings, &Topic::ALL).await
+}
+
+/// The same for some of the topics.
+///
+/// # Errors
+/// See [`ensure_topics`].
+pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result<Topics, BusError> {
+    let work = async {
+        let admin = admin(settings)?;
+        let before = partitions(&admin, settings).await?;
+        let missing: Vec<_> =
+            wanted.iter().copied().filter(|topic| !before.contains_key(topic)).collect();
+        let created = create(&admin, settings, &missing).await?;
+        while !missing.is_empty() {
+            let now = partitions(&admin, settings).await?;
+            if missing.iter().all(|topic| now.contains_key(topic)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let other_partitions = before
+            .into_iter()
+            .filter(|&(topic, count)| wanted.contains(&topic) && count != settings.partitions)
+            .collect();
+        Ok(Topics { created, other_partitions })
+    };
+    let topics = match tokio::time::timeout(BOUND, work).await {
+        Ok(result) => result?,
+        Err(_) => return Err(BusError::away(anyhow!("topics were not ready within {BOUND:?}"))),
+    };
+    for topic in &topics.created {
+        tracing::info!("created topic {}", settings.topics.name(*topic));
+    }
+    for (topic, count) in &topics.other_partitions {
+        let name = settings.topics.name(*topic);
+        tracing::warn!(
+            "topic {name} has {count} partitions, not {}: left as it is",
+            settings.partitions
+        );
+    }
+    Ok(topics)
+}
+
+/// Removes topics with all that is in them; one that is not there is no error.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn delete_topics(settings: &KafkaSettings, topics: &[Topic]) -> Result<(), BusError> {
+    let admin = admin(settings)?;
+    let names: Vec<_> = topics.iter().map(|topic| settings.topics.name(*topic)).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let results = admin.delete_topics(&names, &options()).await.map_err(BusError::away)?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((name, code)) => {
+                return Err(BusError::away(anyhow!("failed to delete topic {name}: {code}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Admin = Arc<AdminClient<Quiet>>;
+
+fn admin(settings: &KafkaSettings) -> Result<Admin, BusError> {
+    let admin = config(settings, "shop-admin").create_with_context(Quiet);
+    admin.map(Arc::new).map_err(BusError::creation)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+}
+
+async fn create(
+    admin: &Admin,
+    settings: &KafkaSettings,
+    missing: &[Topic],
+) -> Result<Vec<Topic>, BusError> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let shapes: Vec<_> = missing
+        .iter()
+        .map(|topic| (settings.topics.name(*topic), topic.retention_ms().to_string()))
+        .collect();
+    let new: Vec<_> = shapes
+        .iter()
+        .map(|(name, retention)| {
+            NewTopic::new(name, settings.partitions, TopicReplication::Fixed(settings.replication))
+                .set("cleanup.policy", "delete")
+                .set("retention.ms", retention)
+        })
+        .collect();
+    let results = admin.create_topics(&new, &options()).await.map_err(BusError::away)?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => created.extend(settings.topics.topic(&name)),
+            // Another program was quicker.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                return Err(BusError::away(anyhow!("failed to create topic {name}: {code}")));
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// The topics that are there and ready, with their numbers of partitions.
+async fn partitions(
+    admin: &Admin,
+    settings: &KafkaSettings,
+) -> Result<BTreeMap<Topic, i32>, BusError> {
+    // Asked for all topics, since asking for one by name can create it.
+    let asked = Arc::clone(admin);
+    let metadata = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, ANSWER))
+        .await
+        .map_err(BusError::away)?
+        .map_err(BusError::away)?;
+    let ready = metadata.topics().iter().filter_map(|found| {
+        let topic = settings.topics.topic(found.name())?;
+        let led = found.error().is_none() && found.partitions().iter().all(|one| one.leader() >= 0);
+        let count = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
+        led.then_some((topic, count))
+    });
+    Ok(ready.collect())
+}

@@ -1,0 +1,177 @@
+//! A member of a consumer group: its settings, what a rebalance and the statistics tell, and how it is closed.
+
+use std::future::Future;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::client::{consumer_config, log};
+use super::holds::Partition;
+use crate::events::{Topic, TopicNames};
+use crate::runtime::metrics::{
+    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_PROCESSED, STATUS_ERROR, STATUS_SUCCESS,
+};
+use crate::runtime::settings::Settings;
+
+/// How long closing may take. A static member does not leave its group by closing, so there is nobody to tell.
+const CLOSE_BOUND: Duration = Duration::from_secs(3);
+
+/// The consumer of one member.
+pub(super) type Member = StreamConsumer<Membership>;
+
+/// The name of a member that keeps its partitions over a restart: `<prefix><role>-<slot>-<worker>`.
+pub(super) fn instance_id(settings: &Settings, role: &str, worker: usize) -> String {
+    let prefix = settings.kafka.topics.prefix();
+    format!("{prefix}{role}-{}-{worker}", settings.consumer.slot)
+}
+
+/// A consumer that will be a member of the role's group.
+pub(super) fn member(
+    settings: &Settings,
+    role: &'static str,
+    worker: usize,
+) -> KafkaResult<Member> {
+    let session = settings.consumer.session_timeout;
+    let instance = instance_id(settings, role, worker);
+    let mut config: ClientConfig = consumer_config(&settings.kafka, &instance);
+    config
+        .set("group.id", format!("{}{role}", settings.kafka.topics.prefix()))
+        .set("group.instance.id", &instance)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session.as_millis().to_string())
+        // How fast a member learns of a rebalance.
+        .set("heartbeat.interval.ms", (session.as_millis() / 8).clamp(100, 1000).to_string())
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "1000")
+        .set("enable.auto.offset.store", "false")
+        .set("statistics.interval.ms", "5000");
+    config.create_with_context(Membership {
+        role,
+        names: settings.kafka.topics.clone(),
+        lost: Mutex::default(),
+    })
+}
+
+/// What the library tells a member. Its calls come on the task that polls, between two records.
+pub(super) struct Membership {
+    role: &'static str,
+    names: TopicNames,
+    lost: Mutex<Vec<Partition>>,
+}
+
+impl Membership {
+    /// The partitions that went away since this was asked last.
+    pub(super) fn take_lost(&self) -> Vec<Partition> {
+        mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
+        let elements = list.elements();
+        elements
+            .iter()
+            .filter_map(|one| Some((self.names.topic(one.topic())?, one.partition())))
+            .collect()
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", "{error}: {reason}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        for (name, topic) in &statistics.topics {
+            let Some(ours) = self.names.topic(name) else { continue };
+            for partition in topic.partitions.values() {
+                // Negative: not known yet, or not ours.
+                if let Ok(lag) = u32::try_from(partition.consumer_lag_stored) {
+                    set_lag((ours, partition.partition), lag);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(list) = rebalance else { return };
+        let gone = self.partitions(list);
+        tracing::debug!(role = self.role, "gave up {}", words(&gone));
+        for partition in &gone {
+            set_lag(*partition, 0);
+        }
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                tracing::debug!(role = self.role, "took over {}", words(&self.partitions(list)));
+                // One that was paused when it went away must not come back paused.
+                if let Err(error) = consumer.resume(list) {
+                    tracing::warn!(role = self.role, "failed to resume partitions: {error}");
+                }
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => {
+                tracing::warn!(role = self.role, "a rebalance failed: {error}");
+            }
+        }
+    }
+}
+
+fn words(partitions: &[Partition]) -> String {
+    let words: Vec<_> =
+        partitions.iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(" ") }
+}
+
+fn set_lag((topic, partition): Partition, lag: u32) {
+    let partition = partition.to_string();
+    metrics::gauge!(KAFKA_CONSUMER_LAG, "topic" => topic.as_str(), "partition" => partition)
+        .set(f64::from(lag));
+}
+
+/// Counts records that are dealt with.
+pub(super) fn count_done(topic: Topic, records: u64) {
+    count(topic, STATUS_SUCCESS, records);
+}
+
+/// Counts records that could not be handled.
+pub(super) fn count_failed(topic: Topic, records: u64) {
+    count(topic, STATUS_ERROR, records);
+}
+
+fn count(topic: Topic, status: &'static str, records: u64) {
+    metrics::counter!(KAFKA_MESSAGES_PROCESSED, "topic" => topic.as_str(), "status" => status)
+        .increment(records);
+}
+
+/// Closes a consumer on a thread of its own, since that blocks; what it returns ends when that is done, or after three
+/// seconds. A thread, so that a process that ends does not wait for it.
+pub(super) fn close<C>(consumer: Arc<StreamConsumer<C>>) -> impl Future<Output = ()> + Send + use<C>
+where
+    C: ConsumerContext + 'static,
+{
+    let (closed, done) = tokio::sync::oneshot::channel();
+    let started = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+        drop(consumer);
+        let _ = closed.send(());
+    });
+    async move {
+        if started.is_ok() && tokio::time::timeout(CLOSE_BOUND, done).await.is_err() {
+            tracing::warn!("a Kafka consumer did not close within {CLOSE_BOUND:?}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Reads settings from the environment and checks them, all at once.
+//!
+//! To add one: 1. a row in `table.rs`, 2. a field in [`Settings`], 3. its line in [`Settings::read`], 4. `UPDATE=1 cargo test -p
+//! shop-core settings` writes `docs/settings.md` and `.env.example` anew.
+
+#[cfg(test)]
+mod docs;
+mod parse;
+pub mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use table::{Fallback, Kind, Setting};
+
+use super::settings::{
+    ConsumerSettings, Environment, KafkaSettings, MongoSettings, MysqlSettings, OutboxSettings,
+    Settings,
+};
+use super::{EXIT_USAGE, Program};
+use crate::events::{Encoding, TopicNames};
+
+/// Characters of a bad value that are repeated, at most.
+const SHOWN_CHARS: usize = 80;
+
+/// Every setting that can not be used: one line each, naming the variable, what was given and what is expected. Values of secret
+/// settings are not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors(Vec<String>);
+
+impl ConfigErrors {
+    /// The code a program ends with (`EX_USAGE`).
+    pub const EXIT_CODE: u8 = EXIT_USAGE;
+
+    /// The lines.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl Settings {
+    /// The settings in this process's environment. An unset [`Settings::health_addr`] is the same as the API's address; a program
+    /// started by [`main`](super::main) has an address of its own.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with every bad value; the program should end with [`ConfigErrors::EXIT_CODE`].
+    pub fn from_env() -> Result<Self, ConfigErrors> {
+        Self::read(&variable)
+    }
+
+    /// The same for a program: its own address for health where none is set.
+    ///
+    /// # Errors
+    /// As [`Settings::from_env`].
+    pub fn from_env_for(program: Program) -> Result<Self, ConfigErrors> {
+        Self::read(&with_program_defaults(program, &variable))
+    }
+
+    /// Reads settings from any place that gives values by name. Absent and empty are the same.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with every bad value.
+    pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(lookup);
+        let http_addr = reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE);
+        let settings = Self {
+            environment: reader.environment,
+            log: reader.simple(&table::LOG, parse::log_filter),
+            mysql: MysqlSettings {
+                dsn: reader.checked(&table::MYSQL_DSN, parse::mysql_dsn),
+                pool_size: reader.number(&table::MYSQL_POOL_SIZE),
+                timeout: reader.time(&table::MYSQL_TIMEOUT),
+            },
+            mongo: MongoSettings {
+                uri: reader.checked(&table::MONGO_URI, parse::mongo_uri),
+                pool_size: reader.number(&table::MONGO_POOL_SIZE),
+                timeout: reader.time(&table::MONGO_TIMEOUT),
+            },
+            kafka: KafkaSettings {
+                brokers: reader.simple(&table::KAFKA_BROKERS, parse::brokers),
+                topics: reader.simple::<TopicNames>(&table::TOPIC_PREFIX, parse::topic_prefix),
+                partitions: reader.number(&table::TOPIC_PARTITIONS),
+                replication: reader.number(&table::TOPIC_REPLICATION),
+                encoding: reader.simple::<Encoding>(&table::EVENT_ENCODING, parse::encoding),
+            },
+            outbox: OutboxSettings {
+                poll_interval: reader.time(&table::OUTBOX_POLL_INTERVAL),
+                batch: reader.number(&table::OUTBOX_BATCH),
+                lease: reader.time(&table::RELAY_LEASE),
+            },
+            consumer: ConsumerSettings {
+                workers: reader.number(&table::CONSUMER_WORKERS),
+                batch: reader.number(&table::CONSUMER_BATCH),
+                slot: reader.number(&table::CONSUMER_SLOT),
+                session_timeout: reader.time(&table::CONSUMER_SESSION_TIMEOUT),
+            },
+            payment_timeout: reader.time(&table::PAYMENT_TIMEOUT),
+            payment_check_interval: reader.time(&table::PAYMENT_CHECK_INTERVAL),
+            http_addr,
+            health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(http_addr),
+            request_timeout: reader.time(&table::REQUEST_TIMEOUT),
+            shutdown_grace: reader.time(&table::SHUTDOWN_GRACE),
+        };
+        if reader.errors.is_empty() {
+            Ok(settings)
+        } else {
+            Err(ConfigErrors(reader.errors))
+        }
+    }
+}
+
+/// Stands where a bad address was given; nobody sees it.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// What is not Unicode comes with replacement characters, which no setting accepts.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the legal home of the environment"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn with_program_defaults(
+    program: Program,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> impl Fn(&str) -> Option<String> {
+    move |name| {
+        let value = lookup(name).filter(|value| !value.is_empty());
+        if name == table::HEALTH_ADDR.name {
+            value.or_else(|| program.health_addr().map(str::to_owned))
+        } else {
+            value
+        }
+    }
+}
+
+/// Reads values one by one and gathers what is wrong. After an error it hands out a placeholder, which nobody sees: with an
+/// error there are no settings.
+struct Reader<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    environment: Environment,
+    errors: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        let mut reader = Self {
+            lookup,
+            environment: Environment::Development,
+            errors: Vec::new(),
+        };
+        let setting = &table::ENV;
+        if let Some(text) = reader.text(setting) {
+            match parse::environment(&text) {
+                Some(Environment::Development) => {}
+                Some(Environment::Production) => {
+                    reader.environment = Environment::Production;
+                    reader.errors.push(
+                        "ENV=production is refused: there is no authentication yet".to_owned(),
+                    );
+                }
+                None => reader.reject(setting, &text, &parse::expected(setting.kind)),
+            }
+        }
+        reader
+    }
+
+    /// The variable's value, or what holds without it. `None` if there is no such thing; then an error is noted where one is due.
+    fn text(&mut self, setting: &Setting) -> Option<String> {
+        if let Some(value) = (self.lookup)(setting.name).filter(|value| !value.is_empty()) {
+            return Some(value);
+        }
+        match setting.fallback {
+            Fallback::DevelopmentOnly(_) if self.environment == Environment::Production => {
+                let expected = parse::expected(setting.kind);
+                self.errors.push(format!(
+                    "{} is not set: production needs it, as {expected}",
+                    setting.name
+                ));
+                None
+            }
+            Fallback::Value(value) | Fallback::DevelopmentOnly(value) => Some(value.to_owned()),
+            Fallback::PerProgram => None,
+        }
+    }
+
+    fn reject(&mut self, setting: &Setting, given: &str, expected: &str) {
+        let name = setting.name;
+        self.errors
+            .push(if matches!(setting.kind, Kind::MysqlDsn | Kind::MongoUri) {
+                format!("{name} can not be used (its value is secret and not shown): {expected}")
+            } else {
+                let shown: String = given.chars().take(SHOWN_CHARS).collect();
+                let more = if shown.len() < given.len() { "…" } else { "" };
+                format!("{name} can not be {shown:?}{more}: expected {expected}")
+            });
+    }
+
+    fn get<T>(&mut self, setting: &Setting, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(setting)?;
+        let value = parse(&text);
+        if value.is_none() {
+            self.reject(setting, &text, &parse::expected(setting.kind));
+        }
+        value
+    }
+
+    fn simple<T: Default>(&mut self, setting: &Setting, parse: fn(&str) -> Option<T>) -> T {
+        self.get(setting, parse).unwrap_or_default()
+    }
+
+    fn address(&mut self, setting: &Setting) -> Option<SocketAddr> {
+        self.get(setting, parse::address)
+    }
+
+    fn checked(&mut self, setting: &Setting, parse: fn(&str) -> Result<String, String>) -> String {
+        let Some(text) = self.text(setting) else {
+            return String::new();
+        };
+        parse(&text).unwrap_or_else(|expected| {
+            self.reject(setting, &text, &expected);
+            String::new()
+        })
+    }
+
+    fn number<T: TryFrom<u32> + Default>(&mut self, setting: &Setting) -> T {
+        let Kind::Number(least, most) = setting.kind else {
+            return T::default();
+        };
+        self.get(setting, |text| {
+            parse::number(text, least, most).and_then(|n| T::try_from(n).ok())
+        })
+        .unwrap_or_default()
+    }
+
+    fn time(&mut self, setting: &Setting) -> Duration {
+        self.get(setting, |text| match setting.kind {
+            Kind::Time(least, most) => parse::span(text, least, most),
+            Kind::Seconds(least, most) => parse::seconds(text, least, most),
+            _ => None,
+        })
+        .unwrap_or_default()
+    }
+}

@@ -1,0 +1,182 @@
+//! Every setting, declared once: `docs/settings.md` and `.env.example` are written from this table.
+
+use std::time::Duration;
+
+use crate::runtime::Program;
+
+/// A setting: an environment variable and what may be in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The variable's name.
+    pub name: &'static str,
+    /// What holds when the variable is not set, or empty.
+    pub fallback: Fallback,
+    /// What may be in it.
+    pub kind: Kind,
+    /// Which programs read it.
+    pub readers: &'static [Program],
+    /// What it does, for whoever sets it: one sentence without a full stop.
+    pub doc: &'static str,
+}
+
+/// What holds when a variable is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value.
+    Value(&'static str),
+    /// This value, but in production the variable must be set.
+    DevelopmentOnly(&'static str),
+    /// A value of each program's own.
+    PerProgram,
+}
+
+/// What may be in a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `development` or `production`.
+    Environment,
+    /// The address of MySQL as a URL. Secret.
+    MysqlDsn,
+    /// The address of `MongoDB` as a URL. Secret.
+    MongoUri,
+    /// Addresses of brokers.
+    Brokers,
+    /// What topics' names begin with.
+    TopicPrefix,
+    /// How events are written.
+    Encoding,
+    /// Which log lines are written.
+    LogFilter,
+    /// Where to listen.
+    Address,
+    /// A whole number within bounds, both included.
+    Number(u32, u32),
+    /// A span of time within bounds, both included.
+    Time(Duration, Duration),
+    /// The same in whole seconds.
+    Seconds(u64, u64),
+}
+
+/// Every program.
+const ALL_PROGRAMS: &[Program] = &Program::ALL;
+/// The programs behind the API.
+const CONSUMERS: &[Program] = &[
+    Program::OutboxRelay,
+    Program::StockReservation,
+    Program::OrderSaga,
+    Program::Projector,
+];
+/// Those of them that read topics.
+const ROLES: &[Program] = &[
+    Program::StockReservation,
+    Program::OrderSaga,
+    Program::Projector,
+];
+/// Those that write to MySQL.
+const WRITERS: &[Program] = &[
+    Program::Api,
+    Program::OutboxRelay,
+    Program::StockReservation,
+    Program::OrderSaga,
+];
+/// Those that make events.
+const SOURCES: &[Program] = &[
+    Program::Api,
+    Program::StockReservation,
+    Program::OrderSaga,
+    Program::Projector,
+];
+/// Those that know the views.
+const VIEWERS: &[Program] = &[Program::Api, Program::Projector];
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+macro_rules! settings {
+    ($($name:ident = $fallback:expr, $kind:expr, $readers:expr, $doc:literal;)*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "`: ", $doc, ".")]
+            pub const $name: Setting = Setting {
+                name: stringify!($name),
+                fallback: $fallback,
+                kind: $kind,
+                readers: $readers,
+                doc: $doc,
+            };
+        )*
+        /// All of them, in the order of the documentation.
+        pub const ALL: &[Setting] = &[$($name),*];
+    };
+}
+
+use Fallback::{DevelopmentOnly, PerProgram, Value};
+use Kind::{Number, Seconds, Time};
+
+settings! {
+    ENV = Value("development"), Kind::Environment, ALL_PROGRAMS,
+        "Where the program runs; production writes logs as JSON and wants every address to be set (it is refused for now: there is no authentication yet)";
+    LOG = Value("info"), Kind::LogFilter, ALL_PROGRAMS,
+        "Which log lines are written: a level, or levels by module as in info,shop_core::bus=debug";
+
+    MYSQL_DSN = DevelopmentOnly("mysql://shop:shop@127.0.0.1:43306/shop"), Kind::MysqlDsn, WRITERS,
+        "The write side; secret";
+    MYSQL_POOL_SIZE = Value("16"), Number(1, 512), WRITERS,
+        "Connections to MySQL, at most";
+    MYSQL_TIMEOUT = Value("5s"), Time(ms(50), s(MINUTE)), WRITERS,
+        "How long a transaction, or waiting for a connection, may take";
+    MONGO_URI = DevelopmentOnly("mongodb://127.0.0.1:47017/shop"), Kind::MongoUri, VIEWERS,
+        "The views; secret";
+    MONGO_POOL_SIZE = Value("32"), Number(1, 1_000), VIEWERS,
+        "Connections to MongoDB, at most";
+    MONGO_TIMEOUT = Value("3s"), Time(ms(50), s(MINUTE)), VIEWERS,
+        "How long finding a MongoDB server, or one operation, may take";
+
+    KAFKA_BROKERS = DevelopmentOnly("127.0.0.1:49092"), Kind::Brokers, ALL_PROGRAMS,
+        "Brokers to ask first";
+    TOPIC_PREFIX = Value(""), Kind::TopicPrefix, ALL_PROGRAMS,
+        "What the names of topics and groups begin with; keeps several shops on one broker apart";
+    TOPIC_PARTITIONS = Value("3"), Number(1, 1_000), &[Program::Api],
+        "Partitions of topics that are made";
+    TOPIC_REPLICATION = Value("1"), Number(1, 9), &[Program::Api],
+        "Copies of topics that are made";
+    EVENT_ENCODING = Value("json"), Kind::Encoding, SOURCES,
+        "How events are written; both are always read";
+
+    OUTBOX_POLL_INTERVAL = Value("10ms"), Time(ms(1), s(MINUTE)), &[Program::OutboxRelay],
+        "Pause between two looks into an empty outbox";
+    OUTBOX_BATCH = Value("1000"), Number(1, 10_000), &[Program::OutboxRelay],
+        "Events per look, at most";
+    RELAY_LEASE = Value("3s"), Seconds(2, MINUTE), &[Program::OutboxRelay],
+        "How long a relay that does not answer stays the one that sends";
+
+    PAYMENT_TIMEOUT = Value("15m"), Time(ms(100), s(30 * DAY)), &[Program::OrderSaga],
+        "How long a CONFIRMED order waits for its payment before it is canceled";
+    PAYMENT_CHECK_INTERVAL = Value("1s"), Time(ms(10), s(60 * MINUTE)), &[Program::OrderSaga],
+        "How often orders whose payment time has run out are looked for";
+
+    CONSUMER_WORKERS = Value("1"), Number(1, 64), ROLES,
+        "Consumers in one process; more than there are partitions stand by";
+    CONSUMER_BATCH = Value("500"), Number(1, 10_000), ROLES,
+        "Records per batch, at most";
+    CONSUMER_SLOT = Value("0"), Number(0, 9_999), ROLES,
+        "Which copy of the program this is: every copy needs a number of its own";
+    CONSUMER_SESSION_TIMEOUT = Value("6s"), Time(s(1), s(30 * MINUTE)), ROLES,
+        "How long a consumer that does not answer keeps its partitions; the broker's own least, usually 6 s, holds too";
+
+    HTTP_ADDR = Value("127.0.0.1:4000"), Kind::Address, &[Program::Api],
+        "Where the API listens";
+    HEALTH_ADDR = PerProgram, Kind::Address, CONSUMERS,
+        "Where /healthz, /readyz and /metrics are answered; the API answers them on HTTP_ADDR";
+    REQUEST_TIMEOUT = Value("10s"), Time(ms(50), s(5 * MINUTE)), &[Program::Api],
+        "The deadline of a GraphQL request";
+    SHUTDOWN_GRACE = Value("10s"), Time(ms(50), s(10 * MINUTE)), ALL_PROGRAMS,
+        "How long a program that was asked to stop may take to finish what it has in hand";
+}

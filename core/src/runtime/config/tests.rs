@@ -1,0 +1,348 @@
+//! What the environment may hold, what it means, and what is said about the rest.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::table::{ALL, Fallback, Kind};
+use super::*;
+
+fn read(given: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+    Settings::read(&|name| {
+        given
+            .iter()
+            .find(|(given, _)| *given == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+/// The only line about a variable with this value.
+fn complaint(name: &str, value: &str) -> String {
+    match read(&[(name, value)]) {
+        Ok(_) => panic!("{name}={value} was taken"),
+        Err(errors) => {
+            let [line] = errors.lines() else {
+                panic!("not one line: {errors}")
+            };
+            assert!(line.starts_with(name), "{line} does not begin with {name}");
+            line.clone()
+        }
+    }
+}
+
+#[test]
+fn without_an_environment_the_defaults_hold() {
+    let settings = read(&[]).expect("defaults are good");
+    assert_eq!(settings.environment, Environment::Development);
+    assert_eq!(settings.log, "info");
+    assert_eq!(settings.mysql.dsn, "mysql://shop:shop@127.0.0.1:43306/shop");
+    assert_eq!(
+        (settings.mysql.pool_size, settings.mysql.timeout),
+        (16, Duration::from_secs(5))
+    );
+    assert_eq!(settings.mongo.uri, "mongodb://127.0.0.1:47017/shop");
+    assert_eq!(
+        (settings.mongo.pool_size, settings.mongo.timeout),
+        (32, Duration::from_secs(3))
+    );
+    assert_eq!(settings.kafka.brokers, "127.0.0.1:49092");
+    assert_eq!(settings.kafka.topics, TopicNames::default());
+    assert_eq!(
+        (settings.kafka.partitions, settings.kafka.replication),
+        (3, 1)
+    );
+    assert_eq!(settings.kafka.encoding, Encoding::Json);
+    assert_eq!(settings.outbox.poll_interval, Duration::from_millis(10));
+    assert_eq!(
+        (settings.outbox.batch, settings.outbox.lease),
+        (1_000, Duration::from_secs(3))
+    );
+    assert_eq!(settings.payment_timeout, Duration::from_mins(15));
+    assert_eq!(settings.payment_check_interval, Duration::from_secs(1));
+    assert_eq!(
+        (settings.consumer.workers, settings.consumer.batch),
+        (1, 500)
+    );
+    assert_eq!(settings.consumer.slot, 0);
+    assert_eq!(settings.consumer.session_timeout, Duration::from_secs(6));
+    assert_eq!(settings.http_addr.to_string(), "127.0.0.1:4000");
+    assert_eq!(settings.request_timeout, Duration::from_secs(10));
+    assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
+}
+
+#[test]
+fn every_program_has_an_address_of_its_own_for_health() {
+    let addr = |program, given: &[(&str, &str)]| {
+        let lookup = |name: &str| {
+            given
+                .iter()
+                .find(|(given, _)| *given == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let settings = Settings::read(&with_program_defaults(program, &lookup));
+        settings.expect("good settings").health_addr.to_string()
+    };
+    assert_eq!(
+        addr(Program::Api, &[("HTTP_ADDR", "0.0.0.0:80")]),
+        "0.0.0.0:80"
+    );
+    for (program, port) in [
+        (Program::OutboxRelay, 4001),
+        (Program::StockReservation, 4002),
+        (Program::OrderSaga, 4003),
+        (Program::Projector, 4004),
+    ] {
+        assert_eq!(addr(program, &[]), format!("127.0.0.1:{port}"));
+        assert_eq!(
+            addr(program, &[("HEALTH_ADDR", "")]),
+            format!("127.0.0.1:{port}")
+        );
+        assert_eq!(
+            addr(program, &[("HEALTH_ADDR", "127.0.0.1:9")]),
+            "127.0.0.1:9"
+        );
+    }
+}
+
+#[test]
+fn what_is_given_is_read() {
+    let settings = read(&[
+        (
+            "MYSQL_DSN",
+            "mysql://ann:p%40ss@db.example:3306/orders?require_ssl=true",
+        ),
+        (
+            "MONGO_URI",
+            "mongodb://ann:secret@a:1,b:2/views?replicaSet=rs",
+        ),
+        ("KAFKA_BROKERS", "a:9092, [::1]:9093"),
+        ("TOPIC_PREFIX", "test-7."),
+        ("EVENT_ENCODING", "protobuf"),
+        ("OUTBOX_POLL_INTERVAL", "1s 500ms"),
+        ("CONSUMER_SLOT", "2"),
+        ("LOG", "warn,shop_core::bus=debug"),
+        ("MYSQL_POOL_SIZE", ""),
+    ])
+    .expect("good settings");
+    assert_eq!(
+        settings.mysql.dsn,
+        "mysql://ann:p%40ss@db.example:3306/orders?require_ssl=true"
+    );
+    assert_eq!(
+        settings.mysql.pool_size, 16,
+        "an empty variable has its default"
+    );
+    assert_eq!(
+        settings.mongo.uri,
+        "mongodb://ann:secret@a:1,b:2/views?replicaSet=rs"
+    );
+    assert_eq!(settings.kafka.brokers, "a:9092,[::1]:9093");
+    assert_eq!(settings.kafka.topics, TopicNames::with_prefix("test-7."));
+    assert_eq!(settings.kafka.encoding, Encoding::Binary);
+    assert_eq!(settings.outbox.poll_interval, Duration::from_millis(1_500));
+    assert_eq!(settings.consumer.slot, 2);
+    assert_eq!(settings.log, "warn,shop_core::bus=debug");
+}
+
+#[test]
+fn bounds_are_inside_and_what_is_beyond_is_refused() {
+    for setting in ALL {
+        let (inside, outside): (Vec<String>, Vec<String>) = match setting.kind {
+            Kind::Number(least, most) => {
+                let beyond = i64::from(most) + 1;
+                let below = i64::from(least) - 1;
+                (
+                    vec![least.to_string(), most.to_string()],
+                    [below.to_string(), beyond.to_string()]
+                        .into_iter()
+                        .chain(words())
+                        .collect(),
+                )
+            }
+            Kind::Time(least, most) => (
+                vec![
+                    format!("{}ms", least.as_millis()),
+                    format!("{}ms", most.as_millis()),
+                ],
+                [
+                    format!("{}ns", least.as_nanos() - 1),
+                    format!("{}ns", most.as_nanos() + 1),
+                ]
+                .into_iter()
+                .chain(words())
+                .collect(),
+            ),
+            Kind::Seconds(least, most) => (
+                vec![format!("{least}s"), format!("{most}s")],
+                [
+                    format!("{}s", least - 1),
+                    format!("{}s", most + 1),
+                    format!("{least}s 1ms"),
+                ]
+                .into_iter()
+                .chain(words())
+                .collect(),
+            ),
+            _ => continue,
+        };
+        for value in &inside {
+            let result = read(&[(setting.name, value)]);
+            assert!(result.is_ok(), "{}={value}: {result:?}", setting.name);
+        }
+        for value in &outside {
+            complaint(setting.name, value);
+        }
+    }
+}
+
+/// What is neither a number nor a time.
+fn words() -> impl Iterator<Item = String> {
+    [
+        "many",
+        "-1",
+        "5 apples",
+        "1e3",
+        "99999999999999999999",
+        "99999999999999999999s",
+        " ",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+}
+
+#[test]
+fn bad_values_are_named_shown_and_corrected() {
+    for (name, value, line) in [
+        (
+            "ENV",
+            "staging",
+            r#"ENV can not be "staging": expected development or production"#,
+        ),
+        (
+            "ENV",
+            "production",
+            "ENV=production is refused: there is no authentication yet",
+        ),
+        (
+            "MYSQL_POOL_SIZE",
+            "0",
+            r#"MYSQL_POOL_SIZE can not be "0": expected a whole number from 1 to 512"#,
+        ),
+        (
+            "RELAY_LEASE",
+            "1s",
+            r#"RELAY_LEASE can not be "1s": expected a time in whole seconds, from 2s to 60s"#,
+        ),
+        (
+            "OUTBOX_POLL_INTERVAL",
+            "10",
+            r#"OUTBOX_POLL_INTERVAL can not be "10": expected a time such as 10ms, 5s or 15m, from 1ms to 1m"#,
+        ),
+        (
+            "HTTP_ADDR",
+            ":4000",
+            r#"HTTP_ADDR can not be ":4000": expected ip:port, as in 127.0.0.1:4000"#,
+        ),
+        (
+            "EVENT_ENCODING",
+            "xml\n",
+            r#"EVENT_ENCODING can not be "xml\n": expected json or protobuf"#,
+        ),
+    ] {
+        if value == "production" {
+            let errors = read(&[(name, value)]).expect_err("production was taken");
+            assert!(errors.lines().contains(&line.to_owned()), "{errors}");
+        } else {
+            assert_eq!(complaint(name, value), line);
+        }
+    }
+    for (name, value) in [
+        ("KAFKA_BROKERS", "localhost"),
+        ("KAFKA_BROKERS", "localhost:9092,"),
+        ("KAFKA_BROKERS", "localhost:0"),
+        ("TOPIC_PREFIX", "shop one"),
+        ("TOPIC_PREFIX", "größe"),
+        ("HEALTH_ADDR", "localhost:4001"),
+        ("LOG", "shop=loud"),
+    ] {
+        complaint(name, value);
+    }
+    assert!(complaint("ENV", &"x".repeat(10_000)).len() < 200);
+}
+
+#[test]
+fn all_bad_values_are_told_at_once() {
+    let errors = read(&[
+        ("MYSQL_POOL_SIZE", "x"),
+        ("HTTP_ADDR", "y"),
+        ("MONGO_URI", "z"),
+    ])
+    .expect_err("three bad values were taken");
+    assert_eq!(errors.lines().len(), 3);
+    assert_eq!(errors.to_string().lines().count(), 3);
+}
+
+#[test]
+fn production_has_no_default_addresses() {
+    let errors = read(&[("ENV", "production")]).expect_err("production was taken");
+    for name in ["MYSQL_DSN", "MONGO_URI", "KAFKA_BROKERS"] {
+        let line = errors.lines().iter().find(|line| line.starts_with(name));
+        assert!(
+            line.is_some_and(|line| line.contains("is not set")),
+            "{name}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn secrets_are_not_repeated() {
+    for (name, value) in [
+        ("MYSQL_DSN", "shop:hush@tcp(db:3306)/shop"),
+        ("MYSQL_DSN", "mysql://shop:hush@db:port/shop"),
+        ("MONGO_URI", "mongodb://shop:hush@db:port/shop"),
+    ] {
+        let line = complaint(name, value);
+        assert!(
+            !line.contains("hush") && line.contains("is secret"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn secrets_stay_out_of_debug() {
+    let given = [
+        ("MYSQL_DSN", "mysql://a:hush@h/s"),
+        ("MONGO_URI", "mongodb://a:hush@h/s"),
+    ];
+    let settings = read(&given).expect("good settings");
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn the_table_names_each_setting_once_and_for_somebody() {
+    let names: BTreeSet<_> = ALL.iter().map(|setting| setting.name).collect();
+    assert_eq!(names.len(), ALL.len(), "a setting is declared twice");
+    for setting in ALL {
+        assert!(!setting.readers.is_empty(), "nobody reads {}", setting.name);
+        assert!(
+            !setting.doc.ends_with('.') && !setting.doc.contains('|'),
+            "doc of {}",
+            setting.name
+        );
+        assert_eq!(
+            setting.fallback == Fallback::PerProgram,
+            setting.name == "HEALTH_ADDR"
+        );
+    }
+}
+
+#[test]
+fn every_declared_setting_is_read() {
+    let asked = std::cell::RefCell::new(BTreeSet::new());
+    let _ = Settings::read(&|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    });
+    let declared: BTreeSet<_> = ALL.iter().map(|setting| setting.name.to_owned()).collect();
+    assert_eq!(*asked.borrow(), declared);
+}

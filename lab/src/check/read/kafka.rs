@@ -1,0 +1,135 @@
+//! Reads the topics from their beginning to where they end now.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use uuid::Uuid;
+
+use super::events;
+use crate::check::evidence::{Log, Record, TOPICS};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the whole reading may take.
+const BOUND: Duration = Duration::from_mins(1);
+
+/// Reads every topic of a shop.
+///
+/// # Errors
+/// If the broker does not answer, or a record is no event.
+pub fn read(brokers: &str, prefix: &str) -> anyhow::Result<Log> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", format!("{prefix}check"))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .create()?;
+    let mut log = Log::new();
+    let mut assignment = TopicPartitionList::new();
+    // Where each partition ends, as long as it is not read so far.
+    let mut ends: HashMap<(String, i32), i64> = HashMap::new();
+    for topic in TOPICS {
+        log.insert(topic, Vec::new());
+        let name = format!("{prefix}{topic}");
+        for partition in partitions(&consumer, &name)? {
+            let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
+            if low > 0 {
+                bail!("topic {name} has lost its first {low} records");
+            }
+            if high > low {
+                assignment.add_partition_offset(&name, partition, Offset::Beginning)?;
+                ends.insert((name.clone(), partition), high);
+            }
+        }
+    }
+    consumer.assign(&assignment)?;
+    let deadline = Instant::now() + BOUND;
+    while !ends.is_empty() {
+        if Instant::now() > deadline {
+            bail!("these partitions could not be read to their end: {ends:?}");
+        }
+        let Some(message) = consumer.poll(Duration::from_millis(200)) else {
+            continue;
+        };
+        let message = message?;
+        let place = (message.topic().to_owned(), message.partition());
+        let Some(end) = ends.get(&place).copied() else {
+            continue;
+        };
+        let topic = TOPICS
+            .into_iter()
+            .find(|topic| message.topic().strip_prefix(prefix) == Some(topic))
+            .context("a record of another topic")?;
+        let record = record(topic, &message).with_context(|| {
+            format!(
+                "record {}:{} of topic {topic}",
+                message.partition(),
+                message.offset()
+            )
+        })?;
+        if message.offset() < end {
+            log.entry(topic).or_default().push(record);
+        }
+        if message.offset() + 1 >= end {
+            ends.remove(&place);
+        }
+    }
+    for records in log.values_mut() {
+        records.sort_by_key(|record| (record.partition, record.offset));
+    }
+    Ok(log)
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let partitions: Vec<i32> = found
+        .map(|found| {
+            found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id)
+                .collect()
+        })
+        .unwrap_or_default();
+    if partitions.is_empty() {
+        bail!("topic {topic} does not exist");
+    }
+    Ok(partitions)
+}
+
+fn record(topic: &'static str, message: &BorrowedMessage<'_>) -> anyhow::Result<Record> {
+    let header = |name: &str| -> anyhow::Result<&str> {
+        let headers = message.headers().context("has no headers")?;
+        let found = headers.iter().find(|header| header.key == name);
+        let value = found.and_then(|header| header.value);
+        let value = value.with_context(|| format!("has no header {name}"))?;
+        std::str::from_utf8(value).with_context(|| format!("header {name} is no text"))
+    };
+    let key = std::str::from_utf8(message.key().context("has no key")?)?;
+    let content_type = header("content-type")?;
+    if content_type != "application/json" {
+        bail!("is {content_type}: the check reads JSON");
+    }
+    let version: u32 = header("aggregate_version")?.parse()?;
+    if header("ce_subject")? != key {
+        bail!("has the key {key} and is about {}", header("ce_subject")?);
+    }
+    let payload = serde_json::from_slice(message.payload().context("has no value")?)?;
+    let (payload_version, state) = events::read(topic, &payload)?;
+    if payload_version != version {
+        bail!("says version {version} in its header and {payload_version} in its value");
+    }
+    Ok(Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: Uuid::try_parse(key)?,
+        event_id: header("ce_id")?.parse()?,
+        event_type: header("ce_type")?.to_owned(),
+        version,
+        state,
+    })
+}

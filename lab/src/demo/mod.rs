@@ -1,0 +1,18 @@
+//! The demo: orders through real clients, on a shop of their own, then the independent check.
+//!
+//! Owns the scenarios and what is measured. To add a scenario: 1. a file, 2. its line in [`options`], 3. its call in [`run`].
+
+mod catalogue;
+mod figures;
+mod journey;
+mod kill;
+mod load;
+mod options;
+mod pause;
+mod progress;
+mod race;
+mod report;
+mod run;
+
+pub use options::Options;
+pub use run::demo;

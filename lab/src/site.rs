@@ -1,0 +1,175 @@
+//! A shop of its own for one run: databases, topics and groups that nobody else uses, gone at its end.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use mysql_async::prelude::Queryable;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::check::evidence::TOPICS;
+use crate::check::read::{mongo, mysql};
+
+/// The consumer groups of a shop, without prefix.
+const GROUPS: [&str; 3] = ["stock-reservation", "order-saga", "projector"];
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a shop lives.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The `MySQL` database of this run.
+    pub mysql_dsn: String,
+    /// The `MongoDB` database of this run.
+    pub mongo_uri: String,
+    /// The brokers.
+    pub kafka_brokers: String,
+    /// What the names of topics and groups begin with.
+    pub topic_prefix: String,
+    admin_dsn: String,
+    database: String,
+}
+
+impl Site {
+    /// Names a new shop on the servers that the environment names, and makes its `MySQL` database.
+    ///
+    /// # Errors
+    /// If an address is missing, or `MySQL` does not answer or refuses.
+    pub async fn create() -> anyhow::Result<Self> {
+        let required = |name: &str| {
+            variable(name).with_context(|| {
+                format!("{name} is not set; `make demo` starts the servers and sets it")
+            })
+        };
+        let admin_dsn = required("MYSQL_DSN")?;
+        let mongo_uri = required("MONGO_URI")?;
+        let kafka_brokers = required("KAFKA_BROKERS")?;
+        let run = format!("{}_{:06x}", std::process::id(), fastrand::u32(..1 << 24));
+        let database = format!("shop_demo_{run}");
+        let site = Self {
+            mysql_dsn: with_database(&admin_dsn, &database).context("MYSQL_DSN")?,
+            mongo_uri: with_database(&mongo_uri, &database).context("MONGO_URI")?,
+            kafka_brokers,
+            topic_prefix: format!("demo-{run}."),
+            admin_dsn,
+            database,
+        };
+        let mut conn = mysql::connect(&site.admin_dsn)
+            .await
+            .context("failed to reach MySQL")?;
+        conn.query_drop(format!("CREATE DATABASE `{}`", site.database))
+            .await
+            .context("failed to make a database for the demo")?;
+        conn.disconnect().await?;
+        Ok(site)
+    }
+
+    /// Drops databases, topics and groups. Goes on where one of them fails, and says so.
+    pub async fn remove(&self) {
+        let steps = [
+            ("the MySQL database", self.remove_mysql().await),
+            ("the MongoDB database", self.remove_mongo().await),
+            ("the topics", self.remove_topics().await),
+        ];
+        for (what, result) in steps {
+            if let Err(error) = result {
+                eprintln!(
+                    "demo: failed to remove {what} of {}: {error:#}",
+                    self.database
+                );
+            }
+        }
+    }
+
+    async fn remove_mysql(&self) -> anyhow::Result<()> {
+        let mut conn = mysql::connect(&self.admin_dsn).await?;
+        conn.query_drop(format!("DROP DATABASE IF EXISTS `{}`", self.database))
+            .await?;
+        Ok(conn.disconnect().await?)
+    }
+
+    async fn remove_mongo(&self) -> anyhow::Result<()> {
+        Ok(mongo::open(&self.mongo_uri).await?.drop().await?)
+    }
+
+    async fn remove_topics(&self) -> anyhow::Result<()> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.kafka_brokers);
+        let consumer: BaseConsumer = config.create()?;
+        let prefix = self.topic_prefix.clone();
+        let existing = tokio::task::spawn_blocking(move || -> anyhow::Result<Vec<String>> {
+            let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+            let names = metadata
+                .topics()
+                .iter()
+                .map(|topic| topic.name().to_owned());
+            Ok(names.filter(|name| name.starts_with(&prefix)).collect())
+        })
+        .await??;
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let topics: Vec<&str> = existing.iter().map(String::as_str).collect();
+        if !topics.is_empty() {
+            admin.delete_topics(&topics, &options).await?;
+        }
+        let groups: Vec<String> = GROUPS
+            .iter()
+            .map(|group| format!("{}{group}", self.topic_prefix))
+            .collect();
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        // A group that never committed does not exist; that is no reason to complain.
+        let _ = admin.delete_groups(&groups, &options).await?;
+        Ok(())
+    }
+
+    /// The names of the shop's topics on the broker.
+    pub fn topics(&self) -> impl Iterator<Item = String> {
+        TOPICS
+            .iter()
+            .map(|topic| format!("{}{topic}", self.topic_prefix))
+    }
+}
+
+/// A variable of the environment; an empty one counts as not set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the programs' own home of settings is theirs: lab shares no code with them"
+)]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The address of another database of the same server.
+fn with_database(address: &str, database: &str) -> anyhow::Result<String> {
+    let (address, options) = match address.split_once('?') {
+        Some((address, options)) => (address, format!("?{options}")),
+        None => (address, String::new()),
+    };
+    let Some((scheme, rest)) = address.split_once("://") else {
+        bail!("expected an address such as mysql://user:password@host:port/database");
+    };
+    let server = rest.split('/').next().unwrap_or_default();
+    Ok(format!("{scheme}://{server}/{database}{options}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn another_database_keeps_server_and_options() {
+        for (address, expected) in [
+            ("mysql://a:b@h:1/shop", "mysql://a:b@h:1/x"),
+            ("mysql://a:b@h:1", "mysql://a:b@h:1/x"),
+            (
+                "mongodb://h:1,i:2/shop?replicaSet=r",
+                "mongodb://h:1,i:2/x?replicaSet=r",
+            ),
+            ("mongodb://h/?tls=true", "mongodb://h/x?tls=true"),
+        ] {
+            assert_eq!(with_database(address, "x").expect(address), expected);
+        }
+        assert!(with_database("a:b@tcp(h:1)/shop", "x").is_err());
+    }
+}
