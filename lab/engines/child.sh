@@ -16,8 +16,9 @@ start_child() {
     trap 'forward INT' INT
     trap 'forward TERM' TERM
     set -m
-    if [[ -t 0 ]]; then
-        "$@" </dev/null & # a background group may not read the terminal
+    # A background group may not read the terminal; and there may be no standard input at all.
+    if [[ -t 0 ]] || ! { : <&0; } 2>/dev/null; then
+        "$@" </dev/null &
     else
         "$@" <&0 &
     fi

@@ -8,7 +8,7 @@ host_go() {
 }
 
 go_program() {
-    printf '%s/bin/%s-%s' "$SHOP_CACHE" "$1" "$(cat "$ENGINES_DIR/$1"/* | sha256sum | cut -c1-12)"
+    printf '%s/bin/%s-%s' "$SHOP_CACHE" "$1" "$(fingerprint "$ENGINES_DIR/$1"/*)"
 }
 
 # go_install NAME PACKAGE: builds the module in the directory of that name.
