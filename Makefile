@@ -9,6 +9,7 @@ RUN := lab/run/run
 # schema-check compares with this git ref or file. demo reads ORDERS, KILL and PLANT; ci asks for fewer orders.
 BASE ?= HEAD
 CI_ORDERS ?= 40
+TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
 	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo deps build clean ci \
@@ -38,8 +39,9 @@ run-consumers: ## all programs but the API
 	@$(RUN) only outbox-relay stock-reservation order-saga projector
 run-all: ## all programs, like run
 	@$(RUN) only api outbox-relay stock-reservation order-saga projector
+# Tests mostly wait for servers: more of them at once than there are cores.
 test: assets ## all tests, on real servers
-	@$(WITH_ENGINES) cargo test --workspace
+	@$(WITH_ENGINES) cargo test --workspace -- --test-threads=$(TEST_THREADS)
 test-fast: ## the rules alone: no server, no IO
 	@cargo test -p shop-core --no-default-features
 lint: assets ## format, clippy, docs, compose file, licences and sources of dependencies

@@ -9,8 +9,6 @@ use shop_core::db::outbox;
 use shop_core::runtime::settings::OutboxSettings;
 use shop_core::runtime::{Backoff, Shutdown};
 
-/// How often the leader says that it is alive while it waits for Kafka.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a batch on its way may take once shutdown is requested.
 const LAST_BATCH: Duration = Duration::from_secs(3);
 
@@ -36,8 +34,10 @@ pub(super) async fn lead(
         };
         backoff.reset();
         if sent < settings.batch {
+            // Looking into the outbox is a heartbeat too, so it is never put off for longer than one.
+            let pause = settings.poll_interval.min(lock.heartbeat());
             tokio::select! {
-                () = tokio::time::sleep(settings.poll_interval) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = shutdown.requested() => {}
             }
         }
@@ -75,7 +75,7 @@ pub async fn relay_once(
         tokio::select! {
             biased;
             sent = &mut sent => break sent.context("failed to send to Kafka")?,
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = tokio::time::sleep(lock.heartbeat()) => {
                 if !lock.still_held().await.context("lost the lock")? {
                     bail!("lost the lock");
                 }

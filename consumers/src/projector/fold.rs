@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use shop_core::bus::Outcome;
-use shop_core::domain::{
-    Order, OrderId, Product, ProductId, StockLevel, User, UserId, Version,
-};
+use shop_core::domain::{Order, OrderId, Product, ProductId, StockLevel, User, UserId, Version};
 use shop_core::events::{Encoding, Envelope, Event, Payload, Topic, WireRecord};
 use shop_core::views::Written;
 
@@ -25,7 +23,10 @@ struct Known {
 
 impl<K, S> Default for Newest<K, S> {
     fn default() -> Self {
-        Self { states: Vec::new(), known: HashMap::new() }
+        Self {
+            states: Vec::new(),
+            known: HashMap::new(),
+        }
     }
 }
 
@@ -104,15 +105,30 @@ pub fn fold(batch: &[Envelope]) -> Folded {
     for Envelope { event, .. } in batch {
         let (view, (place, is_news)) = match &event.payload {
             Payload::User(user) => (View::Users, folded.users.add(user.id, user.version, user)),
-            Payload::Product(product) => (View::Products, folded.products.add(product.id, product.version, product)),
-            Payload::StockLevel(level) => (View::StockLevels, folded.stock_levels.add(level.product_id, level.version, level)),
-            Payload::Order(order) => (View::Orders, folded.orders.add(order.id, order.version, order)),
+            Payload::Product(product) => (
+                View::Products,
+                folded.products.add(product.id, product.version, product),
+            ),
+            Payload::StockLevel(level) => (
+                View::StockLevels,
+                folded
+                    .stock_levels
+                    .add(level.product_id, level.version, level),
+            ),
+            Payload::Order(order) => (
+                View::Orders,
+                folded.orders.add(order.id, order.version, order),
+            ),
             Payload::Stock(_) => {
                 folded.parts.push(None);
                 continue;
             }
         };
-        folded.parts.push(Some(Part { view, place, is_news }));
+        folded.parts.push(Some(Part {
+            view,
+            place,
+            is_news,
+        }));
     }
     folded
 }
@@ -122,7 +138,9 @@ impl Folded {
     /// effect, as part of the newer one.
     pub fn outcomes(&self, written: &WrittenViews) -> Vec<Outcome> {
         let outcome = |part: &Option<Part>| {
-            let Some(part) = part else { return Outcome::Refused };
+            let Some(part) = part else {
+                return Outcome::Refused;
+            };
             let document = match part.view {
                 View::Users => written.users.get(part.place),
                 View::Products => written.products.get(part.place),
@@ -151,7 +169,9 @@ pub fn statuses(batch: &[Envelope], encoding: Encoding) -> Vec<(Topic, WireRecor
         }
     }
     let is_newest = |level: &StockLevel, event: &Event| {
-        newest_levels.get(&level.product_id).is_some_and(|newest| std::ptr::eq(*newest, event))
+        newest_levels
+            .get(&level.product_id)
+            .is_some_and(|newest| std::ptr::eq(*newest, event))
     };
     batch
         .iter()
@@ -180,7 +200,14 @@ mod tests {
             .map(|(place, event)| {
                 let offset = i64::try_from(place).unwrap_or(i64::MAX);
                 let topic = event.aggregate_type().topic();
-                Envelope { source: Source { topic, partition: 0, offset }, event }
+                Envelope {
+                    source: Source {
+                        topic,
+                        partition: 0,
+                        offset,
+                    },
+                    event,
+                }
             })
             .collect()
     }
@@ -191,13 +218,21 @@ mod tests {
         let level = histories.stock_level()[0];
         let events: Vec<Event> = versions
             .iter()
-            .map(|version| histories.stock_level_event(&StockLevel { version: *version, ..level }))
+            .map(|version| {
+                histories.stock_level_event(&StockLevel {
+                    version: *version,
+                    ..level
+                })
+            })
             .collect();
         log(events)
     }
 
     fn version_of(record: &WireRecord) -> Option<&str> {
-        let header = record.headers.iter().find(|(name, _)| *name == header::AGGREGATE_VERSION);
+        let header = record
+            .headers
+            .iter()
+            .find(|(name, _)| *name == header::AGGREGATE_VERSION);
         header.map(|(_, value)| value.as_str())
     }
 
@@ -217,12 +252,18 @@ mod tests {
 
         let batch = levels(&[2, 2, 1, 4, 3]);
         let folded = fold(&batch);
-        let written = |written| WrittenViews { stock_levels: vec![written], ..Default::default() };
+        let written = |written| WrittenViews {
+            stock_levels: vec![written],
+            ..Default::default()
+        };
         assert_eq!(
             folded.outcomes(&written(Written::Applied)),
             [Applied, Duplicate, Duplicate, Applied, Duplicate]
         );
-        assert_eq!(folded.outcomes(&written(Written::Duplicate)), vec![Duplicate; 5]);
+        assert_eq!(
+            folded.outcomes(&written(Written::Duplicate)),
+            vec![Duplicate; 5]
+        );
     }
 
     #[test]
@@ -244,8 +285,12 @@ mod tests {
             stock_levels: vec![],
             orders: vec![Written::Duplicate, Written::Applied],
         };
-        let expected =
-            [Outcome::Duplicate, Outcome::Duplicate, Outcome::Applied, Outcome::Applied];
+        let expected = [
+            Outcome::Duplicate,
+            Outcome::Duplicate,
+            Outcome::Applied,
+            Outcome::Applied,
+        ];
         assert_eq!(folded.outcomes(&written), expected);
     }
 
@@ -255,8 +300,10 @@ mod tests {
         let history = std::iter::repeat_with(|| histories.order())
             .find(|history| history.len() > 3)
             .expect("chance makes a long one");
-        let mut events: Vec<Event> =
-            history.iter().map(|order| histories.order_event(order)).collect();
+        let mut events: Vec<Event> = history
+            .iter()
+            .map(|order| histories.order_event(order))
+            .collect();
         events.push(events[1].clone()); // a late repeat
         let user = histories.user().swap_remove(0);
         let expected: Vec<(Topic, WireRecord)> = events
@@ -271,7 +318,9 @@ mod tests {
     fn only_the_newest_level_of_a_product_has_a_status() {
         let batch = levels(&[1, 3, 3, 2]);
         let statuses = statuses(&batch, Encoding::Json);
-        let [(Topic::StockStatus, record)] = &statuses[..] else { panic!("{statuses:?}") };
+        let [(Topic::StockStatus, record)] = &statuses[..] else {
+            panic!("{statuses:?}")
+        };
         assert_eq!(version_of(record), Some("3"));
     }
 }

@@ -30,7 +30,12 @@ pub use status::{StatusSink, StatusTopics};
 /// The name of the role and its consumer group.
 pub const NAME: &str = "projector";
 
-const TOPICS: &[Topic] = &[Topic::Users, Topic::Products, Topic::StockLevels, Topic::Orders];
+const TOPICS: &[Topic] = &[
+    Topic::Users,
+    Topic::Products,
+    Topic::StockLevels,
+    Topic::Orders,
+];
 
 /// The role: see the module.
 pub struct Projector<S> {
@@ -60,7 +65,11 @@ impl From<ViewError> for Failure {
 impl<S: StatusSink> Projector<S> {
     /// The role over views and the place for statuses, which are written in an encoding.
     pub fn new(views: Views, statuses: S, encoding: Encoding) -> Self {
-        Self { views, statuses, encoding }
+        Self {
+            views,
+            statuses,
+            encoding,
+        }
     }
 
     /// One write per collection, then the statuses.
@@ -72,11 +81,18 @@ impl<S: StatusSink> Projector<S> {
             self.views.apply_stock_levels(folded.stock_levels.states()),
             self.views.apply_orders(folded.orders.states()),
         )?;
-        let written = fold::WrittenViews { users, products, stock_levels, orders };
+        let written = fold::WrittenViews {
+            users,
+            products,
+            stock_levels,
+            orders,
+        };
         let statuses = fold::statuses(batch, self.encoding);
         if !statuses.is_empty() {
             let published = self.statuses.publish(statuses).await;
-            published.context("failed to publish statuses").map_err(Failure::Away)?;
+            published
+                .context("failed to publish statuses")
+                .map_err(Failure::Away)?;
         }
         Ok(folded.outcomes(&written))
     }
@@ -88,7 +104,9 @@ impl<S: StatusSink> Projector<S> {
         for record in batch {
             let partition = (record.source.topic, record.source.partition);
             if stopped.contains(&partition) {
-                outcomes.push(Outcome::Retry("an earlier record of the partition failed".into()));
+                outcomes.push(Outcome::Retry(
+                    "an earlier record of the partition failed".into(),
+                ));
                 continue;
             }
             match self.project(std::slice::from_ref(record)).await {
@@ -139,7 +157,13 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     }
     let statuses = StatusTopics::new(settings, runtime.shutdown.clone())?;
     let role = Arc::new(Projector::new(views, statuses, settings.kafka.encoding));
-    bus::consume(role, settings, runtime.shutdown.clone(), Some(&runtime.health)).await
+    bus::consume(
+        role,
+        settings,
+        runtime.shutdown.clone(),
+        Some(&runtime.health),
+    )
+    .await
 }
 
 /// Makes collections and indexes, however long the server is away; false if the program was told to stop meanwhile.

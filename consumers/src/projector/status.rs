@@ -39,7 +39,12 @@ impl StatusTopics {
     pub fn new(settings: &Settings, shutdown: Shutdown) -> anyhow::Result<Self> {
         let producer = RwLock::new(new_producer(&settings.kafka)?);
         let grace = settings.shutdown_grace / 2;
-        Ok(Self { settings: settings.kafka.clone(), shutdown, grace, producer })
+        Ok(Self {
+            settings: settings.kafka.clone(),
+            shutdown,
+            grace,
+            producer,
+        })
     }
 }
 

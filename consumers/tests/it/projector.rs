@@ -1,99 +1,47 @@
 //! projector: views and statuses, driven without a broker, and once with one.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod memory;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use shop_consumers::projector::{self, Projector, StatusSink};
+use shop_consumers::projector::{self, Projector};
 use shop_core::bus::{Outcome, Role};
 use shop_core::domain::{Order, User};
 use shop_core::events::{Encoding, Envelope, Event, Payload, Source, Topic, WireRecord};
 use shop_core::runtime::settings::MongoSettings;
 use shop_core::runtime::{Health, Program, Runtime, Settings, Shutdown};
-use shop_core::testkit::{Histories, TestBus, TestViews};
+use shop_core::testkit::{Histories, TestBus, TestViews, eventually};
 use shop_core::views::Views;
 
+use self::memory::{Memory, Sink};
 use crate::roles::{Shuffle, handle};
 
+/// How long the program may take.
+const BOUND: Duration = Duration::from_secs(30);
 const COLLECTIONS: [&str; 4] = ["users", "products", "stock_levels", "orders"];
-
-/// A place for statuses that looks into the view before it takes one, and can be broken.
-struct Memory {
-    views: Views,
-    taken: Mutex<Vec<(Topic, WireRecord)>>,
-    /// How many calls fail before the next one works.
-    failures: AtomicUsize,
-    /// How many records a failing call takes before it fails.
-    taken_before_failure: usize,
-}
-
-impl Memory {
-    fn new(views: &Views, failures: usize, taken_before_failure: usize) -> Arc<Self> {
-        let failures = AtomicUsize::new(failures);
-        Arc::new(Self { views: views.clone(), taken: Mutex::default(), failures, taken_before_failure })
-    }
-
-    fn take(&self) -> Vec<(Topic, WireRecord)> {
-        std::mem::take(&mut self.taken.lock().expect("no test panics in between"))
-    }
-}
-
-/// Shared with the test that looks into it.
-struct Sink(Arc<Memory>);
-
-impl StatusSink for Sink {
-    async fn publish(&self, records: Vec<(Topic, WireRecord)>) -> anyhow::Result<()> {
-        for (topic, record) in &records {
-            let status = read(*topic, record);
-            let written = self.0.version_in_view(&status).await;
-            ensure!(written >= status.version(), "a status came before its view: {status:?}");
-        }
-        let fails = self.0.failures.load(Ordering::SeqCst) > 0;
-        let count = if fails { self.0.taken_before_failure } else { records.len() };
-        self.0.taken.lock().expect("no test panics in between").extend(records.into_iter().take(count));
-        if fails {
-            self.0.failures.fetch_sub(1, Ordering::SeqCst);
-            anyhow::bail!("the test broke this");
-        }
-        Ok(())
-    }
-}
-
-impl Memory {
-    async fn version_in_view(&self, status: &Event) -> u32 {
-        match &status.payload {
-            Payload::Order(order) => {
-                let state = self.views.order_state(order.id).await.expect("a read");
-                state.map_or(0, |state| state.version())
-            }
-            Payload::StockLevel(level) => {
-                let level = self.views.stock_level(level.product_id).await.expect("a read");
-                level.map_or(0, |level| level.version)
-            }
-            other => panic!("no status of {other:?} is expected"),
-        }
-    }
-}
-
-fn read(topic: Topic, record: &WireRecord) -> Event {
-    let header = |name: &str| {
-        record.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
-    };
-    Event::decode(topic, header, &record.value).expect("our own events are readable")
-}
 
 /// Events as their topics would bring them, one partition each.
 fn envelopes(events: impl IntoIterator<Item = Event>) -> Vec<Envelope> {
     let envelope = |(event, offset): (Event, i64)| {
         let topic = event.aggregate_type().topic();
-        Envelope { source: Source { topic, partition: 0, offset }, event }
+        Envelope {
+            source: Source {
+                topic,
+                partition: 0,
+                offset,
+            },
+            event,
+        }
     };
     events.into_iter().zip(0..).map(envelope).collect()
 }
 
 fn order_events(histories: &mut Histories, orders: &[Order]) -> Vec<Event> {
-    orders.iter().map(|order| histories.order_event(order)).collect()
+    orders
+        .iter()
+        .map(|order| histories.order_event(order))
+        .collect()
 }
 
 /// A history of one order with at least so many versions.
@@ -110,8 +58,16 @@ fn shop(histories: &mut Histories) -> Vec<Event> {
         let (users, products) = (histories.user(), histories.product());
         let (levels, orders) = (histories.stock_level(), histories.order());
         events.extend(users.iter().map(|user| histories.user_event(user)));
-        events.extend(products.iter().map(|product| histories.product_event(product)));
-        events.extend(levels.iter().map(|level| histories.stock_level_event(level)));
+        events.extend(
+            products
+                .iter()
+                .map(|product| histories.product_event(product)),
+        );
+        events.extend(
+            levels
+                .iter()
+                .map(|level| histories.stock_level_event(level)),
+        );
         events.extend(order_events(histories, &orders));
     }
     events
@@ -143,13 +99,23 @@ async fn every_order_event_has_a_status_after_its_view_is_written() {
     let mut events = order_events(&mut histories, &one);
     events.extend(order_events(&mut histories, &two));
     let batch = envelopes(events);
-    assert_eq!(handle(&role, &batch).await, vec![Outcome::Applied; batch.len()]);
+    assert_eq!(
+        handle(&role, &batch).await,
+        vec![Outcome::Applied; batch.len()]
+    );
     assert_eq!(memory.take(), expected_statuses(&batch));
 
     // The crash between statuses and offsets: all of it comes again.
     let state = dump(&views).await;
-    assert_eq!(handle(&role, &batch).await, vec![Outcome::Duplicate; batch.len()]);
-    assert_eq!(memory.take(), expected_statuses(&batch), "a repeat's statuses are published too");
+    assert_eq!(
+        handle(&role, &batch).await,
+        vec![Outcome::Duplicate; batch.len()]
+    );
+    assert_eq!(
+        memory.take(),
+        expected_statuses(&batch),
+        "a repeat's statuses are published too"
+    );
     assert_eq!(dump(&views).await, state);
 }
 
@@ -163,11 +129,17 @@ async fn a_crash_between_view_and_statuses_loses_no_status() {
         let history = long_order(&mut histories, 4);
         let batch = envelopes(order_events(&mut histories, &history));
         let error = role.handle(&batch).await.expect_err("the sink is broken");
-        assert!(error.to_string().contains("failed to publish statuses"), "{error}");
+        assert!(
+            error.to_string().contains("failed to publish statuses"),
+            "{error}"
+        );
         let state = dump(&views).await;
         assert_eq!(memory.take().len(), taken_before_failure);
         // Nothing was acknowledged to the log, so it brings the batch again.
-        assert_eq!(handle(&role, &batch).await, vec![Outcome::Duplicate; batch.len()]);
+        assert_eq!(
+            handle(&role, &batch).await,
+            vec![Outcome::Duplicate; batch.len()]
+        );
         assert_eq!(memory.take(), expected_statuses(&batch));
         assert_eq!(dump(&views).await, state);
     }
@@ -185,7 +157,11 @@ async fn shuffled_and_doubled_events_end_in_the_views_of_the_undisturbed_run() {
 
         let shuffled = TestViews::new().await;
         let memory = Memory::new(&shuffled, 0, 0);
-        let role = Projector::new(shuffled.views().clone(), Sink(memory.clone()), Encoding::Json);
+        let role = Projector::new(
+            shuffled.views().clone(),
+            Sink(memory.clone()),
+            Encoding::Json,
+        );
         let mut doubled: Vec<Event> = [events.clone(), events].concat();
         let mut shuffle = Shuffle::seeded(seed);
         shuffle.shuffle(&mut doubled);
@@ -208,13 +184,19 @@ async fn shuffled_and_doubled_events_end_in_the_views_of_the_undisturbed_run() {
 async fn the_newest_level_of_each_product_is_told_once_per_batch() {
     let views = TestViews::new().await;
     let memory = Memory::new(&views, 0, 0);
-    let role = Projector::new(views.views().clone(), Sink(memory.clone()), Encoding::Binary);
+    let role = Projector::new(
+        views.views().clone(),
+        Sink(memory.clone()),
+        Encoding::Binary,
+    );
     let mut histories = Histories::new(5);
     let (mut events, mut newest) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let levels = histories.stock_level();
-        let of_product: Vec<Event> =
-            levels.iter().map(|level| histories.stock_level_event(level)).collect();
+        let of_product: Vec<Event> = levels
+            .iter()
+            .map(|level| histories.stock_level_event(level))
+            .collect();
         let last = of_product.last().expect("one at least");
         newest.push((Topic::StockStatus, last.encode(Encoding::Binary)));
         events.extend(of_product);
@@ -227,17 +209,33 @@ async fn the_newest_level_of_each_product_is_told_once_per_batch() {
 async fn nothing_is_published_and_nothing_counts_while_the_store_is_away() {
     let there = TestViews::new().await;
     let memory = Memory::new(&there, 0, 0);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it")
+        .port();
     let timeout = Duration::from_millis(300);
-    let settings =
-        MongoSettings { uri: format!("mongodb://127.0.0.1:{port}/shop"), pool_size: 4, timeout };
+    let settings = MongoSettings {
+        uri: format!("mongodb://127.0.0.1:{port}/shop"),
+        pool_size: 4,
+        timeout,
+    };
     let away = Views::connect(&settings, "test").await.expect("an address");
     let role = Projector::new(away, Sink(memory.clone()), Encoding::Json);
     let batch = envelopes(shop(&mut Histories::new(6)));
     let started = Instant::now();
     let error = role.handle(&batch).await.expect_err("nobody is there");
-    assert!(error.to_string().starts_with("failed to write the views: MongoDB is away"), "{error}");
-    assert!(started.elapsed() < 10 * timeout, "took {:?}", started.elapsed());
+    assert!(
+        error
+            .to_string()
+            .starts_with("failed to write the views: MongoDB is away"),
+        "{error}"
+    );
+    assert!(
+        started.elapsed() < 10 * timeout,
+        "took {:?}",
+        started.elapsed()
+    );
     assert_eq!(memory.take(), []);
 }
 
@@ -248,22 +246,39 @@ async fn a_record_that_the_store_refuses_stops_its_partition_and_no_other() {
     let role = Projector::new(views.views().clone(), Sink(memory.clone()), Encoding::Json);
     let mut histories = Histories::new(7);
     let first = histories.user().swap_remove(0);
-    let huge = User { name: "x".repeat(17 * 1024 * 1024), ..histories.user().swap_remove(0) };
+    let huge = User {
+        name: "x".repeat(17 * 1024 * 1024),
+        ..histories.user().swap_remove(0)
+    };
     let last = histories.user().swap_remove(0);
     let order = histories.order().swap_remove(0);
-    let events: Vec<Event> =
-        [&first, &huge, &last].iter().map(|user| histories.user_event(user)).collect();
+    let events: Vec<Event> = [&first, &huge, &last]
+        .iter()
+        .map(|user| histories.user_event(user))
+        .collect();
     let batch = envelopes(events.into_iter().chain([histories.order_event(&order)]));
     let outcomes = handle(&role, &batch).await;
-    assert_eq!((&outcomes[0], &outcomes[3]), (&Outcome::Applied, &Outcome::Applied));
+    assert_eq!(
+        (&outcomes[0], &outcomes[3]),
+        (&Outcome::Applied, &Outcome::Applied)
+    );
     for outcome in &outcomes[1..3] {
         assert!(matches!(outcome, Outcome::Retry(_)), "{outcomes:?}");
     }
-    assert_eq!(views.users(&[first.id, huge.id, last.id]).await.expect("a read"), [first]);
+    assert_eq!(
+        views
+            .users(&[first.id, huge.id, last.id])
+            .await
+            .expect("a read"),
+        [first]
+    );
     assert_eq!(memory.take().len(), 1);
 }
 
-fn start(views: &TestViews, bus: &TestBus) -> (Shutdown, tokio::task::JoinHandle<anyhow::Result<()>>) {
+fn start(
+    views: &TestViews,
+    bus: &TestBus,
+) -> (Shutdown, tokio::task::JoinHandle<anyhow::Result<()>>) {
     let mut settings = Settings::read(&|_| None).expect("the defaults are good");
     settings.mongo = views.settings().clone();
     settings.kafka = bus.settings().clone();
@@ -279,34 +294,41 @@ fn start(views: &TestViews, bus: &TestBus) -> (Shutdown, tokio::task::JoinHandle
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_carries_the_log_into_views_and_statuses_and_goes_on_where_it_stopped() {
-    shop_core::runtime::telemetry::install(Program::Projector, shop_core::runtime::settings::Environment::Development, "debug,mongodb=warn,hyper=warn");
     let (views, bus) = (TestViews::new().await, TestBus::new().await);
     let mut histories = Histories::new(8);
-    let (mut told, mut last) = (0, Vec::new());
+    let mut orders: Vec<Order> = Vec::new();
     for _ in 0..2 {
         let (shutdown, program) = start(&views, &bus);
         let history = long_order(&mut histories, 4);
         bus.send(&order_events(&mut histories, &history)).await;
-        told += history.len();
-        last.extend(history.last().cloned());
-        for _ in 0..5 { tokio::time::sleep(Duration::from_secs(1)).await; 
-        println!("ORDERS {} STATUS {} committed {:?} told {told} finished {}", bus.events(Topic::Orders).await.len(), bus.events(Topic::OrderStatus).await.len(), bus.committed("projector", Topic::Orders).await, program.is_finished());
-            for e in bus.events(Topic::Orders).await { println!("{:?} {} v{}", e.source, e.event.aggregate_id(), e.event.version()); }
-        }
-        let statuses = bus.wait_for_events(Topic::OrderStatus, told).await;
-        assert_eq!(statuses.len(), told, "a status was lost or told twice");
-        for order in &last {
-            let state = views.order_state(order.id).await.expect("a read").expect("a state");
-            assert_eq!(state.version(), order.version);
+        let order = history.last().expect("a last state");
+        eventually(
+            "the last version of the order in its view",
+            BOUND,
+            async || {
+                let state = views.order_state(order.id).await.expect("a read");
+                state.filter(|state| state.version() == order.version)
+            },
+        )
+        .await;
+        // Its statuses may still be on their way: what is in hand is finished.
+        shutdown.request();
+        program.await.expect("no panic").expect("it drains");
+        orders.push(order.clone());
+        let statuses = bus.events(Topic::OrderStatus).await;
+        for order in &orders {
             let versions: Vec<u32> = statuses
                 .iter()
                 .filter(|status| status.event.aggregate_id() == order.id.uuid())
                 .map(|status| status.event.version())
                 .collect();
-            assert_eq!(versions, (1..=order.version).collect::<Vec<_>>());
+            assert_eq!(
+                versions,
+                (1..=order.version).collect::<Vec<_>>(),
+                "lost, or told twice"
+            );
         }
-        shutdown.request();
-        program.await.expect("no panic").expect("it drains");
+        bus.wait_until_consumed(projector::NAME, Topic::Orders)
+            .await;
     }
-    bus.wait_until_consumed(projector::NAME, Topic::Orders).await;
 }

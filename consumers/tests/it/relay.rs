@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use shop_consumers::outbox_relay::{LOCK, relay, relay_once};
 use shop_core::bus::Producer;
+use shop_core::commands::Call;
+use shop_core::commands::orders::{CancelOrder, cancel_order};
 use shop_core::db::lock::NamedLock;
 use shop_core::db::{StoreError, outbox};
+use shop_core::domain::order::Actor;
 use shop_core::domain::{Order, ProductId, UserId};
 use shop_core::events::{Envelope, Topic};
 use shop_core::runtime::Shutdown;
@@ -42,6 +45,11 @@ impl Shop {
 
     async fn order(&self) -> Order {
         self.db.order(self.customer, self.product, 1).await
+    }
+
+    async fn cancel(&self, order: &Order) {
+        let cmd = CancelOrder { order_id: order.id, actor: Actor::Customer, reason: None };
+        cancel_order(self.db.db(), &Call::now(None), cmd).await.expect("it can be canceled");
     }
 
     async fn unsent(&self) -> usize {
@@ -109,7 +117,7 @@ fn assert_in_order(events: &[Envelope]) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_is_sent_once_in_order_to_the_topic_of_its_aggregate() {
     let shop = Shop::open().await;
     let mut orders = Vec::new();
@@ -119,8 +127,8 @@ async fn every_event_is_sent_once_in_order_to_the_topic_of_its_aggregate() {
     let mut settings = shop.settings();
     settings.outbox.batch = 3; // more batches than one
     let running = start(&settings);
-    for order in &mut orders {
-        shop.db.cancel(order.id).await;
+    for order in &orders {
+        shop.cancel(order).await;
     }
     shop.wait_until_sent().await;
     running.stop().await;
@@ -133,7 +141,7 @@ async fn every_event_is_sent_once_in_order_to_the_topic_of_its_aggregate() {
     assert_eq!(shop.leader().await, 0, "the lock is given up");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_relays_one_is_active_and_the_other_takes_over() {
     let shop = Shop::open().await;
     let settings = shop.settings();
@@ -154,7 +162,7 @@ async fn of_two_relays_one_is_active_and_the_other_takes_over() {
     assert!(leader > 0 && next > 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_paused_loses_the_lock_and_marks_nothing_when_it_wakes_up() {
     let shop = Shop::open().await;
     let producer = Producer::new(shop.bus.settings(), "test").expect("a producer");
@@ -177,12 +185,12 @@ async fn a_leader_that_is_paused_loses_the_lock_and_marks_nothing_when_it_wakes_
     assert_eq!(sent[0].event.aggregate_id(), order.id.uuid());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_crashed_leader_sent_and_did_not_mark_is_sent_again_in_order() {
     let shop = Shop::open().await;
     let producer = Producer::new(shop.bus.settings(), "test").expect("a producer");
     let order = shop.order().await;
-    shop.db.cancel(order.id).await;
+    shop.cancel(&order).await;
     let rows = shop.db.db().transaction("test", async |conn| outbox::unsent(conn, 1_000).await);
     let records = rows.await.map_err(|error: StoreError| error).expect("the outbox is read");
     let records = records.into_iter().map(|(_, event)| (event.aggregate_type.topic(), event.into_record()));
@@ -199,7 +207,7 @@ async fn what_a_crashed_leader_sent_and_did_not_mark_is_sent_again_in_order() {
     assert_eq!(shop.unsent().await, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_connection_is_killed_stands_again_and_goes_on() {
     let shop = Shop::open().await;
     let running = start(&shop.settings());
@@ -214,7 +222,7 @@ async fn a_leader_whose_connection_is_killed_stands_again_and_goes_on() {
     assert_eq!(shop.orders().await.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_kafka_is_away_rows_stay_commands_work_and_the_leader_stays_leader() {
     let mut shop = Shop::open().await;
     shop.db.leave_outbox();
@@ -235,7 +243,7 @@ async fn while_kafka_is_away_rows_stay_commands_work_and_the_leader_stays_leader
     assert!(shop.unsent().await > 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_mysql_is_away_the_relay_waits_and_stops_when_told() {
     let bus = TestBus::new().await;
     let running = start(&bus.program_settings()); // its MySQL is nowhere

@@ -11,14 +11,16 @@ mod consumer;
 mod error;
 mod group;
 mod holds;
-#[cfg(feature = "testkit")]
+#[cfg(any(test, feature = "testkit"))]
 pub mod inspect;
 mod ping;
+mod positions;
 mod producer;
 mod record;
 mod role;
 mod settle;
 mod tail;
+mod worker;
 
 pub use admin::{Topics, create_topics, delete_topics, ensure_topics};
 pub use consumer::consume;

@@ -133,3 +133,92 @@ fn assign_at_end(consumer: &StreamConsumer<Quiet>, topic: &str) -> KafkaResult<(
     }
     consumer.assign(&ends)
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::bus::Producer;
+    use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
+    use crate::events::{Encoding, Event, EventType, Payload, TopicNames, WireRecord};
+    use crate::runtime::ids;
+
+    const TOPIC: Topic = Topic::StockStatus;
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn record(version: u32) -> (Topic, WireRecord) {
+        let product_id = ProductId::from_uuid(ids::fresh());
+        let level = StockLevel { product_id, version, on_hand: 7, reserved: 0, sellable: true };
+        let event = Event {
+            id: EventId::from_uuid(ids::fresh()),
+            kind: EventType::StockLevelChanged,
+            time: Timestamp::from_millis(0),
+            trace: None,
+            payload: Payload::StockLevel(level),
+        };
+        (TOPIC, event.encode(Encoding::Binary))
+    }
+
+    async fn next(tail: &mut Tail) -> TailItem {
+        tokio::time::timeout(BOUND, tail.next()).await.unwrap().unwrap()
+    }
+
+    async fn next_version(tail: &mut Tail) -> u32 {
+        match next(tail).await {
+            TailItem::Event(envelope) => envelope.event.version(),
+            TailItem::Skipped { error, .. } => panic!("skipped: {error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn everything_after_open_comes_once_whatever_happens_in_between() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC.as_str(), 3, 1).unwrap();
+        let settings = KafkaSettings {
+            brokers: cluster.bootstrap_servers(),
+            topics: TopicNames::default(),
+            partitions: 3,
+            replication: 1,
+            encoding: Encoding::Binary,
+        };
+        let producer = Producer::new(&settings, "test").unwrap();
+        producer.send_all((1..=20).map(record).collect()).await.unwrap();
+
+        let mut tail = Tail::open(&settings, "test", TOPIC).await.unwrap();
+        producer.send_all(vec![record(21)]).await.unwrap();
+        assert_eq!(next_version(&mut tail).await, 21, "what was there before is not read");
+
+        let (_, mut poison) = record(22);
+        poison.value.clear();
+        let key = poison.key.clone();
+        producer.send_all(vec![(TOPIC, poison)]).await.unwrap();
+        let TailItem::Skipped { key: Some(skipped), .. } = next(&mut tail).await else {
+            panic!("an empty value is no event");
+        };
+        assert_eq!(skipped, key, "who follows the key has to know");
+
+        cluster.broker_down(1).unwrap();
+        let waiting = tokio::time::timeout(Duration::from_millis(300), tail.next()).await;
+        assert!(waiting.is_err(), "it waits: {waiting:?}");
+        assert!(tail.pinger().ping().await.is_err(), "nobody is there to answer");
+        cluster.broker_up(1).unwrap();
+        producer.send_all(vec![record(23)]).await.unwrap();
+        assert_eq!(next_version(&mut tail).await, 23);
+        tail.pinger().ping().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_topic_is_said_and_not_waited_for() {
+        let cluster = MockCluster::new(1).unwrap();
+        let settings = KafkaSettings {
+            brokers: cluster.bootstrap_servers(),
+            topics: TopicNames::with_prefix("missing-"),
+            partitions: 1,
+            replication: 1,
+            encoding: Encoding::Json,
+        };
+        let opened = tokio::time::timeout(BOUND, Tail::open(&settings, "test", TOPIC)).await.unwrap();
+        assert!(matches!(opened, Err(BusError::Unavailable(_))));
+    }
+}

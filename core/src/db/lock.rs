@@ -74,6 +74,12 @@ impl NamedLock {
         &self.name
     }
 
+    /// How often something has to be said on the connection at least, so that a leader that is well keeps the lock: every
+    /// second, or three times per lease if that is more.
+    pub fn heartbeat(&self) -> Duration {
+        (self.lease / 3).min(Duration::from_secs(1))
+    }
+
     /// Takes the lock if it is free. Does not wait for it.
     ///
     /// # Errors

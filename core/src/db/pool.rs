@@ -148,6 +148,7 @@ impl Db {
     {
         let mut guarded = self.connection().await?;
         let conn = guarded.conn();
+        #[expect(clippy::disallowed_methods, reason = "this is the legal home of transactions")]
         AnsiTransactionManager::begin_transaction(conn).await.map_err(StoreError::from)?;
         match work(conn).await {
             Ok(value) => {
@@ -166,7 +167,7 @@ impl Db {
     }
 
     async fn connection(&self) -> Result<Guarded, StoreError> {
-        let object = self.pool.get().await.map_err(pool_error)?;
+        let object = self.pool.get().await.map_err(|error| pool_error(&error))?;
         let status = self.pool.status();
         let in_use = status.size.saturating_sub(status.available);
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "in_use").set(count(in_use));
@@ -182,8 +183,10 @@ struct Guarded {
 
 impl Guarded {
     fn conn(&mut self) -> &mut Conn {
-        // Present until `give_back`, which consumes the guard.
-        self.object.as_mut().map(|object| &mut **object).unwrap_or_else(|| unreachable!())
+        let Some(object) = &mut self.object else {
+            unreachable!("only `give_back`, which consumes the guard, takes it")
+        };
+        object
     }
 
     fn give_back(mut self) {
@@ -211,8 +214,8 @@ async fn answers_this_question(conn: &mut Conn) -> diesel::QueryResult<()> {
     }
 }
 
-fn pool_error(error: PoolError) -> StoreError {
-    StoreError::Unavailable(anyhow!("{}", cause_of(&error)))
+fn pool_error(error: &PoolError) -> StoreError {
+    StoreError::Unavailable(anyhow!("{}", cause_of(error)))
 }
 
 /// The innermost error: what is around it only says that a connection was wanted.

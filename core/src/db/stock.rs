@@ -127,12 +127,12 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
     rows.into_iter()
         .map(|row| {
             let lines = by_order.remove(&row.order_id).unwrap_or_default();
-            hold(row, lines)
+            hold(&row, lines)
         })
         .collect()
 }
 
-fn hold(row: HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {
+fn hold(row: &HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {
     let state = HoldState::from_word(&row.state)
         .ok_or_else(|| StoreError::corrupt("state", &row.state))?;
     let (mut lines, mut shortages) = (Vec::new(), Vec::new());
@@ -160,9 +160,9 @@ pub async fn save_holds<'a>(
     conn: &mut Conn,
     holds: impl IntoIterator<Item = &'a Hold>,
 ) -> Result<(), StoreError> {
-    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    let (mut states, mut lines) = (Vec::new(), Vec::new());
     for hold in holds {
-        rows.push(HoldRow {
+        states.push(HoldRow {
             order_id: hold.order_id,
             state: hold.state.as_str().to_owned(),
             version: hold.version,
@@ -172,11 +172,11 @@ pub async fn save_holds<'a>(
             lines.extend(line_rows(hold));
         }
     }
-    if rows.is_empty() {
+    if states.is_empty() {
         return Ok(());
     }
     diesel::insert_into(stock_orders::table)
-        .values(&rows)
+        .values(&states)
         .on_conflict(diesel::dsl::DuplicatedKeys)
         .do_update()
         .set((
@@ -193,12 +193,12 @@ pub async fn save_holds<'a>(
 }
 
 fn line_rows(hold: &Hold) -> Vec<LineRow> {
-    let held = hold.lines.iter().map(|units| (units.product_id, units.quantity, None));
+    let kept = hold.lines.iter().map(|units| (units.product_id, units.quantity, None));
     let short = hold
         .shortages
         .iter()
         .map(|shortage| (shortage.product_id, shortage.requested, Some(shortage.available)));
-    held.chain(short)
+    kept.chain(short)
         .zip(1..)
         .map(|((product_id, quantity, short_available), line)| LineRow {
             order_id: hold.order_id,

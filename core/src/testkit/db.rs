@@ -31,6 +31,7 @@ fn server_dsn() -> String {
     super::setting("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:43306/shop")
 }
 
+#[expect(clippy::missing_panics_doc, reason = "a fixture that does not come about fails its test")]
 impl TestDb {
     /// Makes a database.
     ///
@@ -91,6 +92,15 @@ impl TestDb {
             })
             .await
             .expect("a count")
+    }
+
+    /// Runs a statement as it is, on a connection of its own.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub async fn execute(&self, statement: &str) {
+        let mut conn = connect(&self.settings.dsn, self.settings.timeout).await.expect("MySQL is up");
+        conn.batch_execute(statement).await.expect("the statement is good");
     }
 
     /// What the tables hold, one line per row, in a fixed order; times and sequence numbers are left out. Two equal texts are

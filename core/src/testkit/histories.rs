@@ -23,7 +23,9 @@ pub struct Histories {
 impl Histories {
     /// Histories of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { rng: fastrand::Rng::with_seed(seed) }
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// The source of chance, for what else a test leaves to it.
@@ -37,7 +39,9 @@ impl Histories {
 
     fn words(&mut self) -> String {
         let count = self.rng.usize(1..4);
-        let words: Vec<&str> = (0..count).map(|_| WORDS[self.rng.usize(..WORDS.len())]).collect();
+        let words: Vec<&str> = (0..count)
+            .map(|_| WORDS[self.rng.usize(..WORDS.len())])
+            .collect();
         words.join(" ")
     }
 
@@ -47,7 +51,10 @@ impl Histories {
 
     fn price(&mut self) -> Money {
         let currency = CURRENCIES[self.rng.usize(..CURRENCIES.len())];
-        Money { minor: self.rng.i64(0..100), currency: currency.parse().expect("a currency") }
+        Money {
+            minor: self.rng.i64(0..100),
+            currency: currency.parse().expect("a currency"),
+        }
     }
 
     /// Every state of one user, oldest first; some end deleted.
@@ -110,7 +117,13 @@ impl Histories {
             .map(|version| {
                 let on_hand = self.rng.u32(..);
                 let reserved = self.rng.u32(..=on_hand);
-                StockLevel { product_id, on_hand, reserved, sellable: self.rng.bool(), version }
+                StockLevel {
+                    product_id,
+                    on_hand,
+                    reserved,
+                    sellable: self.rng.bool(),
+                    version,
+                }
             })
             .collect()
     }
@@ -123,7 +136,10 @@ impl Histories {
         let customer = self.user().swap_remove(0);
         let price = self.price();
         let catalogue: Vec<Product> = (0..self.rng.usize(1..4))
-            .map(|_| Product { price, ..self.product().swap_remove(0) })
+            .map(|_| Product {
+                price,
+                ..self.product().swap_remove(0)
+            })
             .collect();
         let lines: Vec<NewLine> = catalogue
             .iter()
@@ -151,7 +167,10 @@ impl Histories {
 
     /// One change, if the rules allow the one that chance chose.
     fn step(&mut self, order: &mut Order, now: Timestamp) -> bool {
-        let payment = || NewPayment { method: "card".into(), reference: format!("r{}", order.version) };
+        let payment = || NewPayment {
+            method: "card".into(),
+            reference: format!("r{}", order.version),
+        };
         let done = match (order.status, self.rng.u8(..8)) {
             (OrderStatus::Pending, 0) => {
                 let short = Shortage {
@@ -177,8 +196,16 @@ impl Histories {
 
     /// The event of an order's state.
     pub fn order_event(&mut self, order: &Order) -> Event {
-        let kind = if order.deleted { EventType::OrderDeleted } else { order.status.into() };
-        self.event(kind, order.updated_at, Payload::Order(Box::new(order.clone())))
+        let kind = if order.deleted {
+            EventType::OrderDeleted
+        } else {
+            order.status.into()
+        };
+        self.event(
+            kind,
+            order.updated_at,
+            Payload::Order(Box::new(order.clone())),
+        )
     }
 
     /// The event of a user's state.
@@ -204,10 +231,20 @@ impl Histories {
     /// The event of a product's level.
     pub fn stock_level_event(&mut self, level: &StockLevel) -> Event {
         let at = Timestamp::from_millis(i64::from(level.version));
-        self.event(EventType::StockLevelChanged, at, Payload::StockLevel(*level))
+        self.event(
+            EventType::StockLevelChanged,
+            at,
+            Payload::StockLevel(*level),
+        )
     }
 
     fn event(&mut self, kind: EventType, time: Timestamp, payload: Payload) -> Event {
-        Event { id: EventId::from_uuid(self.id()), kind, time, trace: None, payload }
+        Event {
+            id: EventId::from_uuid(self.id()),
+            kind,
+            time,
+            trace: None,
+            payload,
+        }
     }
 }

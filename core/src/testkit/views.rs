@@ -35,9 +35,18 @@ impl TestViews {
             pool_size: 8,
             timeout: Duration::from_secs(20),
         };
-        let views = Views::connect(&settings, "test").await.expect("MONGO_URI is an address");
-        views.ensure_indexes().await.expect("MongoDB is up: lab/engines/engines up");
-        Self { views, settings, name }
+        let views = Views::connect(&settings, "test")
+            .await
+            .expect("MONGO_URI is an address");
+        views
+            .ensure_indexes()
+            .await
+            .expect("MongoDB is up: lab/engines/engines up");
+        Self {
+            views,
+            settings,
+            name,
+        }
     }
 
     /// The views; a copy shares the connections.
@@ -55,7 +64,9 @@ impl TestViews {
     /// # Panics
     /// If the address is not one.
     pub async fn database(&self) -> Database {
-        database(&self.settings.uri, &self.name).await.expect("MONGO_URI is an address")
+        database(&self.settings.uri, &self.name)
+            .await
+            .expect("MONGO_URI is an address")
     }
 
     /// All documents of a collection as they are stored, by id.
@@ -66,7 +77,11 @@ impl TestViews {
         use futures::TryStreamExt;
 
         let documents = self.database().await.collection::<Document>(collection);
-        let found = documents.find(doc! {}).sort(doc! { "_id": 1 }).await.expect("the documents");
+        let found = documents
+            .find(doc! {})
+            .sort(doc! { "_id": 1 })
+            .await
+            .expect("the documents");
         found.try_collect().await.expect("the documents")
     }
 }
@@ -88,12 +103,18 @@ impl Drop for TestViews {
             let dropped = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
-                .map(|runtime| runtime.block_on(async { database(&uri, &name).await?.drop().await }));
+                .map(|runtime| {
+                    runtime.block_on(async { database(&uri, &name).await?.drop().await })
+                });
             let _ = done.send(matches!(dropped, Ok(Ok(())))); // nobody waits any more
         });
         let dropped = wait.recv_timeout(CLEANUP) == Ok(true);
         if !std::thread::panicking() {
-            assert!(dropped, "the test's database {} could not be dropped", self.name);
+            assert!(
+                dropped,
+                "the test's database {} could not be dropped",
+                self.name
+            );
         }
     }
 }
@@ -108,9 +129,16 @@ async fn database(uri: &str, name: &str) -> mongodb::error::Result<Database> {
 
 /// The same server, another database.
 fn with_database(uri: &str, name: &str) -> String {
-    let (address, options) = uri.split_once('?').map_or((uri, None), |(a, o)| (a, Some(o)));
+    let (address, options) = uri
+        .split_once('?')
+        .map_or((uri, None), |(a, o)| (a, Some(o)));
     let start = address.find("://").map_or(0, |scheme| scheme + 3);
-    let end = address[start..].find('/').map_or(address.len(), |slash| start + slash);
+    let end = address[start..]
+        .find('/')
+        .map_or(address.len(), |slash| start + slash);
     let base = &address[..end];
-    options.map_or_else(|| format!("{base}/{name}"), |options| format!("{base}/{name}?{options}"))
+    options.map_or_else(
+        || format!("{base}/{name}"),
+        |options| format!("{base}/{name}?{options}"),
+    )
 }

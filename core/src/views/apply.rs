@@ -15,7 +15,7 @@ const MAX_STATEMENTS: usize = 1_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write that lost a race is tried again.
 const ATTEMPTS: usize = 8;
-/// Bytes of one document, at most. FerretDB says so with a number that tells nothing, so it is told here.
+/// Bytes of one document, at most. `FerretDB` says so with a number that tells nothing, so it is told here.
 const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 const DUPLICATE_KEY: i32 = 11_000;
 
@@ -39,7 +39,11 @@ impl Write {
     pub fn new(id: Uuid, version: Version, document: &impl Serialize) -> Result<Self, ViewError> {
         let document =
             mongodb::bson::serialize_to_raw_document_buf(document).map_err(ViewError::Encode)?;
-        Ok(Self { id, version: version.into(), document })
+        Ok(Self {
+            id,
+            version: version.into(),
+            document,
+        })
     }
 
     fn bytes(&self) -> usize {
@@ -92,7 +96,11 @@ impl Views {
         collection: &'static str,
         writes: &[Write],
     ) -> Result<Vec<Written>, ViewError> {
-        if let Some(bytes) = writes.iter().map(Write::bytes).find(|bytes| *bytes > MAX_DOCUMENT_BYTES) {
+        if let Some(bytes) = writes
+            .iter()
+            .map(Write::bytes)
+            .find(|bytes| *bytes > MAX_DOCUMENT_BYTES)
+        {
             return Err(ViewError::TooLarge { collection, bytes });
         }
         let mut written = vec![Written::Applied; writes.len()];
@@ -108,7 +116,9 @@ impl Views {
             let stored = self.stored_versions(collection, writes, &refused).await?;
             let is_done = |index: &usize| {
                 let write = &writes[*index];
-                stored.get(&write.id).is_some_and(|version| *version >= write.version)
+                stored
+                    .get(&write.id)
+                    .is_some_and(|version| *version >= write.version)
             };
             let (done, lost): (Vec<usize>, Vec<usize>) = refused.into_iter().partition(is_done);
             for index in done {
@@ -140,13 +150,20 @@ impl Views {
                     "update": collection,
                     "updates": statements,
                     "ordered": false,
-                    "writeConcern": { "w": "majority" },
+                    "writeConcern": { "w": "majority", "j": true },
                 }))
                 .await?;
-            let answer: UpdateAnswer = mongodb::bson::deserialize_from_document(answer)
-                .map_err(|_| ViewError::Corrupt { collection, what: "the answer to a write" })?;
+            let answer: UpdateAnswer =
+                mongodb::bson::deserialize_from_document(answer).map_err(|_| {
+                    ViewError::Corrupt {
+                        collection,
+                        what: "the answer to a write",
+                    }
+                })?;
             for error in answer.write_errors {
-                let place = usize::try_from(error.index).ok().and_then(|place| chunk.get(place));
+                let place = usize::try_from(error.index)
+                    .ok()
+                    .and_then(|place| chunk.get(place));
                 match place {
                     Some(index) if error.code == DUPLICATE_KEY => refused.push(*index),
                     _ => return Err(ViewError::from_code(error.code)),
@@ -168,9 +185,14 @@ impl Views {
         let ids: Vec<Uuid> = wanted.iter().map(|index| writes[*index].id).collect();
         let collection = self.database.collection::<StoredVersion>(collection);
         let find = async {
-            let cursor =
-                collection.find(doc! { "_id": { "$in": ids } }).projection(doc! { "version": 1 });
-            cursor.await?.map_ok(|stored| (stored.id, stored.version)).try_collect().await
+            let cursor = collection
+                .find(doc! { "_id": { "$in": ids } })
+                .projection(doc! { "version": 1 });
+            cursor
+                .await?
+                .map_ok(|stored| (stored.id, stored.version))
+                .try_collect()
+                .await
         };
         self.within(find).await
     }
@@ -200,12 +222,19 @@ mod tests {
 
     fn write(bytes: usize) -> Write {
         let document = rawdoc! { "filler": "x".repeat(bytes) };
-        Write { id: Uuid::from_bytes([0; 16]), version: 1, document }
+        Write {
+            id: Uuid::from_bytes([0; 16]),
+            version: 1,
+            document,
+        }
     }
 
     fn lengths(writes: &[Write]) -> Vec<usize> {
         let pending: Vec<usize> = (0..writes.len()).collect();
-        chunks(writes, &pending).iter().map(|chunk| chunk.len()).collect()
+        chunks(writes, &pending)
+            .iter()
+            .map(|chunk| chunk.len())
+            .collect()
     }
 
     #[test]
@@ -216,6 +245,10 @@ mod tests {
         let large: Vec<Write> = (0..5).map(|_| write(3 * 1024 * 1024)).collect();
         assert_eq!(lengths(&large), [2, 2, 1]);
         let huge: Vec<Write> = (0..2).map(|_| write(9 * 1024 * 1024)).collect();
-        assert_eq!(lengths(&huge), [1, 1], "one that is too large travels alone and is refused by name");
+        assert_eq!(
+            lengths(&huge),
+            [1, 1],
+            "one that is too large travels alone and is refused by name"
+        );
     }
 }

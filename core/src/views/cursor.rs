@@ -127,7 +127,11 @@ impl ProductCursor {
         match self {
             Self::Newest(id) => write(PRODUCT_NEWEST, id.uuid(), &[]),
             Self::Name(name, id) => write(PRODUCT_NAME, id.uuid(), name.as_bytes()),
-            Self::Price { currency, minor, id } => {
+            Self::Price {
+                currency,
+                minor,
+                id,
+            } => {
                 let rest = [&minor.to_be_bytes()[..], currency.as_bytes()].concat();
                 write(PRODUCT_PRICE, id.uuid(), &rest)
             }
@@ -148,7 +152,11 @@ impl ProductCursor {
             (ProductSort::Price, PRODUCT_PRICE) => {
                 let (minor, currency) = rest.split_first_chunk().ok_or(InvalidCursor)?;
                 let minor = i64::from_be_bytes(*minor);
-                Ok(Self::Price { currency: words(currency)?, minor, id })
+                Ok(Self::Price {
+                    currency: words(currency)?,
+                    minor,
+                    id,
+                })
             }
             _ => Err(InvalidCursor),
         }
@@ -159,7 +167,11 @@ impl ProductCursor {
         match self {
             Self::Newest(product) => vec![id(product)],
             Self::Name(name, product) => vec![name.into(), id(product)],
-            Self::Price { currency, minor, id: product } => {
+            Self::Price {
+                currency,
+                minor,
+                id: product,
+            } => {
                 vec![currency.into(), minor.into(), id(product)]
             }
         }
@@ -170,10 +182,12 @@ fn write(kind: u8, id: Uuid, rest: &[u8]) -> String {
     use std::fmt::Write as _;
 
     let bytes = [&[kind], &id.as_bytes()[..], rest].concat();
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String can not fail
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String can not fail
+            text
+        })
 }
 
 fn read(text: &str) -> Result<(u8, Uuid, Vec<u8>), InvalidCursor> {
@@ -207,18 +221,28 @@ mod tests {
         [
             ProductCursor::Newest(id),
             ProductCursor::Name("jörgs lampe \u{1f4a1}".to_owned(), id),
-            ProductCursor::Price { currency: "EUR".to_owned(), minor: -1, id },
+            ProductCursor::Price {
+                currency: "EUR".to_owned(),
+                minor: -1,
+                id,
+            },
         ]
     }
 
     #[test]
     fn a_cursor_reads_back_from_its_text() {
-        let (user, order) = (UserCursor(UserId::from_uuid(ID)), OrderCursor(OrderId::from_uuid(ID)));
+        let (user, order) = (
+            UserCursor(UserId::from_uuid(ID)),
+            OrderCursor(OrderId::from_uuid(ID)),
+        );
         assert_eq!(UserCursor::decode(&user.encode()), Ok(user));
         assert_eq!(OrderCursor::decode(&order.encode()), Ok(order));
         for cursor in product_cursors() {
             let text = cursor.encode();
-            assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{text}");
+            assert!(
+                text.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                "{text}"
+            );
             assert_eq!(ProductCursor::decode(cursor.sort(), &text), Ok(cursor));
         }
     }
@@ -227,12 +251,22 @@ mod tests {
     fn a_cursor_of_another_list_or_sort_order_is_refused() {
         let user = UserCursor(UserId::from_uuid(ID)).encode();
         assert_eq!(OrderCursor::decode(&user), Err(InvalidCursor));
-        assert_eq!(ProductCursor::decode(ProductSort::Newest, &user), Err(InvalidCursor));
+        assert_eq!(
+            ProductCursor::decode(ProductSort::Newest, &user),
+            Err(InvalidCursor)
+        );
         for cursor in product_cursors() {
             let text = cursor.encode();
             assert_eq!(UserCursor::decode(&text), Err(InvalidCursor));
-            for sort in ProductSort::ALL.into_iter().filter(|sort| *sort != cursor.sort()) {
-                assert_eq!(ProductCursor::decode(sort, &text), Err(InvalidCursor), "{cursor:?}");
+            for sort in ProductSort::ALL
+                .into_iter()
+                .filter(|sort| *sort != cursor.sort())
+            {
+                assert_eq!(
+                    ProductCursor::decode(sort, &text),
+                    Err(InvalidCursor),
+                    "{cursor:?}"
+                );
             }
         }
     }
@@ -245,8 +279,14 @@ mod tests {
             assert_eq!(UserCursor::decode(text), Err(InvalidCursor), "{text:?}");
         }
         let not_text = write(PRODUCT_NAME, ID, &[0xff]);
-        assert_eq!(ProductCursor::decode(ProductSort::Name, &not_text), Err(InvalidCursor));
+        assert_eq!(
+            ProductCursor::decode(ProductSort::Name, &not_text),
+            Err(InvalidCursor)
+        );
         let no_amount = write(PRODUCT_PRICE, ID, &[1, 2]);
-        assert_eq!(ProductCursor::decode(ProductSort::Price, &no_amount), Err(InvalidCursor));
+        assert_eq!(
+            ProductCursor::decode(ProductSort::Price, &no_amount),
+            Err(InvalidCursor)
+        );
     }
 }

@@ -11,8 +11,24 @@ pub(super) const NAMESPACE_EXISTS: i32 = 48;
 /// `AuthenticationFailed`, `NamespaceExists`, `CommandNotFound`, `ImmutableField`, `CannotCreateIndex`, `InvalidNamespace`,
 /// `InvalidOptions`, `IndexOptionsConflict`, `IndexKeySpecsConflict`, `DocumentValidationFailure`, `BSONObjectTooLarge`
 /// and its older number. Anything else passes: a server that is starting, stopping, electing or out of connections.
-const OUR_FAULT: [i32; 16] =
-    [2, 9, 13, 14, 18, NAMESPACE_EXISTS, 59, 66, 67, 72, 73, 85, 86, 121, 10334, 17280];
+const OUR_FAULT: [i32; 16] = [
+    2,
+    9,
+    13,
+    14,
+    18,
+    NAMESPACE_EXISTS,
+    59,
+    66,
+    67,
+    72,
+    73,
+    85,
+    86,
+    121,
+    10334,
+    17280,
+];
 
 /// A failure of the read side. `Display` never holds an address, a document or a value of one.
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +92,20 @@ impl ViewError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::TimedOut(_) | Self::NotDone { .. } | Self::Contended { .. }
+            Self::Unavailable(_)
+                | Self::TimedOut(_)
+                | Self::NotDone { .. }
+                | Self::Contended { .. }
         )
     }
 
     /// A statement that failed. The server's message may quote the document, so only its number is kept.
     pub(super) fn from_code(code: i32) -> Self {
-        if OUR_FAULT.contains(&code) { Self::Refused { code } } else { Self::NotDone { code } }
+        if OUR_FAULT.contains(&code) {
+            Self::Refused { code }
+        } else {
+            Self::NotDone { code }
+        }
     }
 }
 

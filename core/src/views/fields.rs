@@ -15,7 +15,10 @@ pub(super) struct MoneyFields {
 
 impl From<Money> for MoneyFields {
     fn from(money: Money) -> Self {
-        Self { minor: money.minor, currency: money.currency.code().to_owned() }
+        Self {
+            minor: money.minor,
+            currency: money.currency.code().to_owned(),
+        }
     }
 }
 
@@ -64,7 +67,10 @@ pub(super) struct Reader(pub &'static str);
 
 impl Reader {
     pub fn corrupt(self, what: &'static str) -> ViewError {
-        ViewError::Corrupt { collection: self.0, what }
+        ViewError::Corrupt {
+            collection: self.0,
+            what,
+        }
     }
 
     /// A count or version: they are stored as 64 bits, the only whole number every reader agrees on.
@@ -73,8 +79,14 @@ impl Reader {
     }
 
     pub fn money(self, money: &MoneyFields) -> Result<Money, ViewError> {
-        let currency = money.currency.parse().map_err(|_| self.corrupt("a currency"))?;
-        Ok(Money { minor: money.minor, currency })
+        let currency = money
+            .currency
+            .parse()
+            .map_err(|_| self.corrupt("a currency"))?;
+        Ok(Money {
+            minor: money.minor,
+            currency,
+        })
     }
 }
 

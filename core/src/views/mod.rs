@@ -43,7 +43,7 @@ const MIN_POOL_SIZE: u32 = 4;
 /// Connections that may be opened at once.
 const MAX_CONNECTING: u32 = 8;
 /// How long a connection above the minimum may idle.
-const MAX_IDLE: Duration = Duration::from_secs(60);
+const MAX_IDLE: Duration = Duration::from_mins(1);
 
 /// The views of one database. A copy shares the connections.
 #[derive(Clone)]
@@ -54,7 +54,9 @@ pub struct Views {
 
 impl std::fmt::Debug for Views {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Views").field("database", &self.database.name()).finish_non_exhaustive()
+        f.debug_struct("Views")
+            .field("database", &self.database.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,8 +67,9 @@ impl Views {
     /// [`ViewError::BadAddress`].
     pub async fn connect(settings: &MongoSettings, app_name: &str) -> Result<Self, ViewError> {
         // The driver's message may quote the address, and that may hold a password: it is dropped.
-        let mut options =
-            ClientOptions::parse(&settings.uri).await.map_err(|_| ViewError::BadAddress)?;
+        let mut options = ClientOptions::parse(&settings.uri)
+            .await
+            .map_err(|_| ViewError::BadAddress)?;
         options.app_name = Some(app_name.to_owned());
         options.max_pool_size = Some(settings.pool_size);
         options.min_pool_size = Some(MIN_POOL_SIZE.min(settings.pool_size));
@@ -74,14 +77,21 @@ impl Views {
         options.max_idle_time = Some(MAX_IDLE);
         options.server_selection_timeout = Some(settings.timeout);
         options.connect_timeout = Some(settings.timeout);
-        let name = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+        let name = options
+            .default_database
+            .clone()
+            .unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
         let client = Client::with_options(options).map_err(|_| ViewError::BadAddress)?;
-        Ok(Self { database: client.database(&name), timeout: settings.timeout })
+        Ok(Self {
+            database: client.database(&name),
+            timeout: settings.timeout,
+        })
     }
 
     /// Asks the server for a sign of life.
     pub async fn ping(&self) -> Result<(), ViewError> {
-        self.within(self.database.run_command(doc! { "ping": 1 })).await?;
+        self.within(self.database.run_command(doc! { "ping": 1 }))
+            .await?;
         Ok(())
     }
 
@@ -96,7 +106,9 @@ impl Views {
         for (name, indexes) in wanted {
             self.ensure_collection(name).await?;
             if !indexes.is_empty() {
-                let models = indexes.into_iter().map(|keys| IndexModel::builder().keys(keys).build());
+                let models = indexes
+                    .into_iter()
+                    .map(|keys| IndexModel::builder().keys(keys).build());
                 let collection: Collection<Document> = self.database.collection(name);
                 self.within(collection.create_indexes(models)).await?;
             }
@@ -106,7 +118,10 @@ impl Views {
 
     async fn ensure_collection(&self, name: &str) -> Result<(), ViewError> {
         match self.within(self.database.create_collection(name)).await {
-            Err(ViewError::Refused { code: error::NAMESPACE_EXISTS, .. }) => Ok(()),
+            Err(ViewError::Refused {
+                code: error::NAMESPACE_EXISTS,
+                ..
+            }) => Ok(()),
             other => other,
         }
     }

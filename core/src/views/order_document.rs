@@ -122,8 +122,10 @@ impl TryFrom<OrderDocument> for Order {
 
 impl From<&Order> for DeletedOrderDocument {
     fn from(order: &Order) -> Self {
-        let without_reason =
-            |entry: &TimelineEntry| TimelineFields { reason: None, ..TimelineFields::from(entry) };
+        let without_reason = |entry: &TimelineEntry| TimelineFields {
+            reason: None,
+            ..TimelineFields::from(entry)
+        };
         Self {
             id: bson_uuid(order.id.uuid()),
             version: order.version.into(),

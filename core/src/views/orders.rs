@@ -14,7 +14,10 @@ use crate::domain::{Order, OrderId, OrderStatus, Timestamp, UserId, Version};
 const NEWEST_FIRST: &[SortField] = &[descending("_id")];
 
 pub(super) fn indexes() -> Vec<Document> {
-    vec![doc! { "customer_id": 1, "_id": -1 }, doc! { "status": 1, "_id": -1 }]
+    vec![
+        doc! { "customer_id": 1, "_id": -1 },
+        doc! { "status": 1, "_id": -1 },
+    ]
 }
 
 /// An order as the view knows it, deleted or not.
@@ -118,11 +121,18 @@ impl Views {
             wanted.insert("customer_id", bson_uuid(customer.uuid()));
         }
         if !filter.statuses.is_empty() {
-            let words: Vec<Bson> =
-                filter.statuses.iter().map(|status| status.as_str().into()).collect();
+            let words: Vec<Bson> = filter
+                .statuses
+                .iter()
+                .map(|status| status.as_str().into())
+                .collect();
             wanted.insert("status", doc! { "$in": words });
         }
-        let listing = Listing { collection: COLLECTION, filter: wanted, order: NEWEST_FIRST };
+        let listing = Listing {
+            collection: COLLECTION,
+            filter: wanted,
+            order: NEWEST_FIRST,
+        };
         let documents: Page<OrderDocument> =
             self.page(&listing, page.map(OrderCursor::key)).await?;
         documents.try_map(Order::try_from)

@@ -30,24 +30,38 @@ pub struct PageRequest<K> {
 impl<K> PageRequest<K> {
     /// The first items of the list.
     pub fn first(count: usize) -> Self {
-        Self { take: Take::First(count), after: None, before: None }
+        Self {
+            take: Take::First(count),
+            after: None,
+            before: None,
+        }
     }
 
     /// The last items of the list.
     pub fn last(count: usize) -> Self {
-        Self { take: Take::Last(count), after: None, before: None }
+        Self {
+            take: Take::Last(count),
+            after: None,
+            before: None,
+        }
     }
 
     /// Only what stands after this.
     #[must_use]
     pub fn after(self, cursor: K) -> Self {
-        Self { after: Some(cursor), ..self }
+        Self {
+            after: Some(cursor),
+            ..self
+        }
     }
 
     /// Only what stands before this.
     #[must_use]
     pub fn before(self, cursor: K) -> Self {
-        Self { before: Some(cursor), ..self }
+        Self {
+            before: Some(cursor),
+            ..self
+        }
     }
 
     pub(super) fn map<L>(self, key: impl Fn(K) -> L) -> PageRequest<L> {
@@ -72,7 +86,11 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     pub(super) fn empty() -> Self {
-        Self { items: Vec::new(), has_next: false, has_previous: false }
+        Self {
+            items: Vec::new(),
+            has_next: false,
+            has_previous: false,
+        }
     }
 
     pub(super) fn try_map<U, E>(self, item: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
@@ -92,11 +110,17 @@ pub(super) struct SortField {
 }
 
 pub(super) const fn ascending(name: &'static str) -> SortField {
-    SortField { name, descending: false }
+    SortField {
+        name,
+        descending: false,
+    }
 }
 
 pub(super) const fn descending(name: &'static str) -> SortField {
-    SortField { name, descending: true }
+    SortField {
+        name,
+        descending: true,
+    }
 }
 
 /// The values of the sort fields of one item.
@@ -121,7 +145,10 @@ impl Listing {
         let last = self.order.len() - 1;
         let mut alternatives = Vec::with_capacity(self.order.len());
         for (place, field) in self.order.iter().enumerate() {
-            let operator = match ((side == Side::After) != field.descending, inclusive && place == last) {
+            let operator = match (
+                (side == Side::After) != field.descending,
+                inclusive && place == last,
+            ) {
                 (true, false) => "$gt",
                 (true, true) => "$gte",
                 (false, false) => "$lt",
@@ -172,12 +199,24 @@ impl Views {
             Take::First(count) => (count, false),
             Take::Last(count) => (count, true),
         };
-        let after = request.after.as_deref().map(|key| listing.beside(key, Side::After, false));
-        let before = request.before.as_deref().map(|key| listing.beside(key, Side::Before, false));
+        let after = request
+            .after
+            .as_deref()
+            .map(|key| listing.beside(key, Side::After, false));
+        let before = request
+            .before
+            .as_deref()
+            .map(|key| listing.beside(key, Side::Before, false));
         let behind = if backwards {
-            request.before.as_deref().map(|key| listing.beside(key, Side::After, true))
+            request
+                .before
+                .as_deref()
+                .map(|key| listing.beside(key, Side::After, true))
         } else {
-            request.after.as_deref().map(|key| listing.beside(key, Side::Before, true))
+            request
+                .after
+                .as_deref()
+                .map(|key| listing.beside(key, Side::Before, true))
         };
         let read = self.read_sorted(
             listing,
@@ -196,9 +235,17 @@ impl Views {
         items.truncate(count);
         if backwards {
             items.reverse();
-            return Ok(Page { items, has_next: is_something_behind, has_previous: goes_on });
+            return Ok(Page {
+                items,
+                has_next: is_something_behind,
+                has_previous: goes_on,
+            });
         }
-        Ok(Page { items, has_next: goes_on, has_previous: is_something_behind })
+        Ok(Page {
+            items,
+            has_next: goes_on,
+            has_previous: is_something_behind,
+        })
     }
 
     async fn read_sorted<D: DeserializeOwned + Send + Sync + Unpin>(
@@ -211,14 +258,22 @@ impl Views {
         let collection = self.database.collection::<D>(listing.collection);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = async {
-            collection.find(filter).sort(listing.sort(backwards)).limit(limit).await?.try_collect().await
+            collection
+                .find(filter)
+                .sort(listing.sort(backwards))
+                .limit(limit)
+                .await?
+                .try_collect()
+                .await
         };
         self.within(find).await
     }
 
     async fn exists(&self, listing: &Listing, filter: Document) -> Result<bool, ViewError> {
         let collection = self.database.collection::<Document>(listing.collection);
-        let found = self.within(collection.find_one(filter).projection(doc! { "_id": 1 })).await?;
+        let found = self
+            .within(collection.find_one(filter).projection(doc! { "_id": 1 }))
+            .await?;
         Ok(found.is_some())
     }
 
@@ -233,6 +288,7 @@ impl Views {
         }
         let collection = self.database.collection::<D>(collection);
         let filter = doc! { "_id": { "$in": ids }, "deleted": { "$ne": true } };
-        self.within(async { collection.find(filter).await?.try_collect().await }).await
+        self.within(async { collection.find(filter).await?.try_collect().await })
+            .await
     }
 }

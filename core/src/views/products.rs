@@ -106,7 +106,13 @@ impl ProductSort {
             Self::Newest => &const { [descending("_id")] },
             Self::Name => &const { [ascending("name_lower"), ascending("_id")] },
             Self::Price => {
-                &const { [ascending("price.currency"), ascending("price.minor"), ascending("_id")] }
+                &const {
+                    [
+                        ascending("price.currency"),
+                        ascending("price.minor"),
+                        ascending("_id"),
+                    ]
+                }
             }
         }
     }
@@ -132,7 +138,11 @@ fn name_condition(text: &str) -> Option<Document> {
     if text.contains('\0') || text.chars().count() > 2 * NAME_CHARS {
         return None;
     }
-    if text.is_empty() { Some(Document::new()) } else { Some(doc! { "name_lower": { "$regex": literal_pattern(&text) } }) }
+    if text.is_empty() {
+        Some(Document::new())
+    } else {
+        Some(doc! { "name_lower": { "$regex": literal_pattern(&text) } })
+    }
 }
 
 impl Views {
@@ -164,15 +174,25 @@ impl Views {
         sort: ProductSort,
         page: PageRequest<ProductCursor>,
     ) -> Result<Page<Product>, ViewError> {
-        if [&page.after, &page.before].into_iter().flatten().any(|cursor| cursor.sort() != sort) {
+        if [&page.after, &page.before]
+            .into_iter()
+            .flatten()
+            .any(|cursor| cursor.sort() != sort)
+        {
             return Err(ViewError::ForeignCursor);
         }
         let mut wanted = doc! { "deleted": false };
         if let Some(text) = &filter.name_contains {
-            let Some(condition) = name_condition(text) else { return Ok(Page::empty()) };
+            let Some(condition) = name_condition(text) else {
+                return Ok(Page::empty());
+            };
             wanted.extend(condition);
         }
-        let listing = Listing { collection: COLLECTION, filter: wanted, order: sort.fields() };
+        let listing = Listing {
+            collection: COLLECTION,
+            filter: wanted,
+            order: sort.fields(),
+        };
         let documents: Page<ProductDocument> =
             self.page(&listing, page.map(ProductCursor::key)).await?;
         documents.try_map(Product::try_from)

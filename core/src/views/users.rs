@@ -66,7 +66,12 @@ impl TryFrom<UserDocument> for User {
 fn write(user: &User) -> Result<Write, ViewError> {
     let id = bson_uuid(user.id.uuid());
     if user.deleted {
-        let rest = Tombstone::new(user.id.uuid(), user.version, user.created_at, user.updated_at);
+        let rest = Tombstone::new(
+            user.id.uuid(),
+            user.version,
+            user.created_at,
+            user.updated_at,
+        );
         return Write::new(id, user.version, &rest);
     }
     Write::new(id, user.version, &UserDocument::from(user))
@@ -108,9 +113,12 @@ impl Views {
         if let Some(email) = &filter.email {
             wanted.insert("email_lower", fold_case(email.trim()));
         }
-        let listing = Listing { collection: COLLECTION, filter: wanted, order: NEWEST_FIRST };
-        let documents: Page<UserDocument> =
-            self.page(&listing, page.map(UserCursor::key)).await?;
+        let listing = Listing {
+            collection: COLLECTION,
+            filter: wanted,
+            order: NEWEST_FIRST,
+        };
+        let documents: Page<UserDocument> = self.page(&listing, page.map(UserCursor::key)).await?;
         documents.try_map(User::try_from)
     }
 }

@@ -37,5 +37,8 @@ fn shuffled_and_doubled<T: Clone>(histories: &[Vec<T>], rng: &mut fastrand::Rng)
 
 /// The last state of each history.
 fn last<T: Clone>(histories: &[Vec<T>]) -> Vec<T> {
-    histories.iter().filter_map(|history| history.last().cloned()).collect()
+    histories
+        .iter()
+        .filter_map(|history| history.last().cloned())
+        .collect()
 }

@@ -208,8 +208,8 @@ pub struct Record {
     pub event_type: String,
     /// The version that the event made.
     pub version: u32,
-    /// The state that it carries; `None` for decisions about stock.
-    pub state: Option<Value>,
+    /// The state that it carries; for a decision about stock its hold's state and lines.
+    pub state: Value,
 }
 
 /// What `MongoDB` says: documents by kind and id.

@@ -69,6 +69,17 @@ impl Journal {
         }
     }
 
+    /// The newest version that a subscriber of an order was told.
+    pub fn last_version(&self, order: Uuid) -> Option<u32> {
+        let pages = self.lock();
+        let watched = pages
+            .clients
+            .watched
+            .iter()
+            .find(|watched| watched.order == order);
+        watched.and_then(Watched::last_version)
+    }
+
     /// Everything so far.
     pub fn clients(&self) -> Clients {
         self.lock().clients.clone()

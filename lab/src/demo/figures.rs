@@ -49,6 +49,12 @@ impl Hop {
     }
 }
 
+impl Serialize for Hop {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// A summary of measured times, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
@@ -77,8 +83,14 @@ impl Figures {
             .push(took);
     }
 
+    /// Forgets all but these hops.
+    pub fn forget_but(&self, hops: &[Hop]) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|hop, _| hops.contains(hop));
+    }
+
     /// Each hop that was measured.
-    pub fn summaries(&self) -> Vec<(Hop, Summary)> {
+    pub fn summaries(&self) -> BTreeMap<Hop, Summary> {
         let hops = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         hops.iter()
             .filter_map(|(hop, times)| Some((*hop, summary(times)?)))

@@ -43,6 +43,9 @@ pub async fn run(run: &Run, orders: usize) -> anyhow::Result<()> {
             .await
             .context("an order that is delivered and queried")?;
     }
+    // What follows is measured one order at a time; of the orders so far only the hops that it does not have.
+    run.figures
+        .forget_but(&[Hop::CreateRejected, Hop::CancelCanceled]);
     for number in 1..=orders {
         run.progress
             .set(format!("orders, one at a time: {number} of {orders}"));

@@ -32,8 +32,16 @@ pub async fn run(run: &Run, programs: &Programs, orders: usize) -> anyhow::Resul
         }
         // At random moments: of a transaction, a batch, a rebalance, a start.
         tokio::time::sleep(Duration::from_millis(fastrand::u64(200..2_500))).await;
-        while !programs.kill(victim) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        // The last kill comes when there were enough orders, so that what follows it is only the healing.
+        while number + 1 == total && load.counts().1 < orders {
+            let (started, finished) = load.counts();
+            run.progress.set(format!(
+                "{started} orders sent, {finished} of {orders} through"
+            ));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        while load.in_flight() == 0 || !programs.kill(victim) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         last = Instant::now();
         let (started, finished) = load.counts();
@@ -41,14 +49,6 @@ pub async fn run(run: &Run, programs: &Programs, orders: usize) -> anyhow::Resul
         run.progress.set(format!(
             "kill {number} of {total}: {victim}; {started} orders sent, {finished} through"
         ));
-    }
-    // The programs are back by now or soon; a few more orders if there were too few.
-    while load.counts().0 < orders {
-        let (started, finished) = load.counts();
-        run.progress.set(format!(
-            "{started} of {orders} orders sent, {finished} through"
-        ));
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     load.stop();
     run.progress.set("the last orders after the last kill");

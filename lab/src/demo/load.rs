@@ -78,6 +78,12 @@ impl Load {
         self.0.stop.store(true, Ordering::SeqCst);
     }
 
+    /// Orders that are on their way.
+    pub fn in_flight(&self) -> usize {
+        let (started, finished) = self.counts();
+        started.saturating_sub(finished)
+    }
+
     /// Orders that were sent, and those that are through.
     pub fn counts(&self) -> (usize, usize) {
         (

@@ -11,6 +11,7 @@ mod options;
 mod pause;
 mod progress;
 mod race;
+mod reader;
 mod report;
 mod run;
 

@@ -36,7 +36,7 @@ pub struct Report {
     /// From sending `createOrder` to its CONFIRMED frame, one order at a time.
     pub mutation_to_confirmed_ms: Option<Summary>,
     /// Every hop that was measured.
-    pub hops: BTreeMap<&'static str, Summary>,
+    pub hops: BTreeMap<Hop, Summary>,
     /// From the end of the disturbance (or of the last order) until nothing was under way any more.
     pub converged_seconds: Option<f64>,
     /// How often each program was killed.
@@ -52,10 +52,8 @@ impl Report {
     pub fn new(options: &Options, figures: &Figures) -> Self {
         let summaries = figures.summaries();
         let find = |hop: Hop| {
-            let found = summaries.iter().find(|(other, _)| *other == hop);
-            found
-                .filter(|_| options.mode == Mode::Journey)
-                .map(|(_, summary)| *summary)
+            let measured = options.mode == Mode::Journey;
+            summaries.get(&hop).filter(|_| measured).copied()
         };
         Self {
             mode: options.mode.as_str(),
@@ -68,10 +66,7 @@ impl Report {
             violation_list: Vec::new(),
             mutation_to_frame_ms: find(Hop::PayPaid),
             mutation_to_confirmed_ms: find(Hop::CreateConfirmed),
-            hops: summaries
-                .into_iter()
-                .map(|(hop, summary)| (hop.as_str(), summary))
-                .collect(),
+            hops: summaries,
             converged_seconds: None,
             kills: BTreeMap::new(),
             take_over_seconds: None,
@@ -96,16 +91,16 @@ impl Report {
             "{:<40} {:>6} {:>9} {:>9} {:>9}",
             "hop, in ms", "n", "p50", "p99", "max"
         );
-        for (
-            hop,
-            Summary {
-                samples,
-                p50,
-                p99,
-                max,
-            },
-        ) in &self.hops
-        {
+        for (hop, summary) in &self.hops {
+            let (
+                hop,
+                Summary {
+                    samples,
+                    p50,
+                    p99,
+                    max,
+                },
+            ) = (hop.as_str(), summary);
             let _ = writeln!(
                 text,
                 "{hop:<40} {samples:>6} {p50:>9.1} {p99:>9.1} {max:>9.1}"

@@ -10,6 +10,7 @@ use super::catalogue::Catalogue;
 use super::figures::Figures;
 use super::options::{Mode, Options};
 use super::progress::Progress;
+use super::reader::Reader;
 use super::report::{Report, seconds};
 use super::{journey, kill, pause, race};
 use crate::check::quiet::{self, Waiting};
@@ -63,6 +64,12 @@ impl Run {
             .push(watch);
     }
 
+    /// One of the orders, whichever.
+    pub fn any_order(&self) -> Option<Uuid> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        fastrand::choice(&found.orders).copied()
+    }
+
     /// Remembers an order.
     pub fn keep(&self, order: Uuid) {
         self.found
@@ -80,13 +87,15 @@ impl Run {
 pub async fn demo(options: &Options) -> anyhow::Result<bool> {
     let progress = Progress::start();
     progress.set("a database of its own");
+    let file = target()?.join("demo.json");
+    // The result of an earlier run is not this one's.
+    let _ = std::fs::remove_file(&file);
     let site = Site::create().await?;
     let ended = with_programs(options, &site, &progress).await;
     progress.set("cleaning up");
     site.remove().await;
     progress.finish();
     let report = ended?;
-    let file = target()?.join("demo.json");
     report.write(&file)?;
     print!("{}", report.table());
     println!("{}", file.display());
@@ -153,16 +162,15 @@ async fn scenario_and_check(
         progress: progress.clone(),
         found: Arc::default(),
     };
-    let mut take_over = None;
-    let mut last_kill = None;
-    match options.mode {
-        Mode::Journey => journey::run(&run, options.orders).await?,
-        Mode::Kill => last_kill = Some(kill::run(&run, programs, options.orders).await?),
-        Mode::Race(times) => race::run(&run, options, times).await?,
-        Mode::Pause => take_over = Some(pause::run(&run, programs).await?),
-    }
-    let since = last_kill.unwrap_or_else(Instant::now);
-    let bound = if last_kill.is_some() {
+    let disturbed = scenario(options, &run, programs)
+        .await
+        .unwrap_or_else(|error| {
+            // The check may tell why.
+            run.violate(Violation::new(12, "the scenario", format!("{error:#}")));
+            Disturbed::default()
+        });
+    let since = disturbed.last_kill.unwrap_or_else(Instant::now);
+    let bound = if disturbed.last_kill.is_some() {
         kill::CONVERGE_BOUND
     } else {
         QUIET_BOUND
@@ -186,7 +194,7 @@ async fn scenario_and_check(
     report.converged_seconds = quiet
         .since
         .map(|at| seconds(at.saturating_duration_since(since)));
-    report.take_over_seconds = take_over.map(seconds);
+    report.take_over_seconds = disturbed.take_over.map(seconds);
     report.planted = planted;
     if options.mode == Mode::Kill {
         report.kills = programs.kills().into_iter().collect();
@@ -204,6 +212,30 @@ async fn scenario_and_check(
     report.violations = violations.len();
     report.violation_list = violations;
     Ok(report)
+}
+
+/// What was done to the programs.
+#[derive(Debug, Default)]
+struct Disturbed {
+    last_kill: Option<Instant>,
+    take_over: Option<Duration>,
+}
+
+async fn scenario(options: &Options, run: &Run, programs: &Programs) -> anyhow::Result<Disturbed> {
+    let mut disturbed = Disturbed::default();
+    match options.mode {
+        Mode::Journey => journey::run(run, options.orders).await?,
+        Mode::Race(times) => race::run(run, options, times).await?,
+        Mode::Kill => {
+            let _reader = Reader::start(run);
+            disturbed.last_kill = Some(kill::run(run, programs, options.orders).await?);
+        }
+        Mode::Pause => {
+            let _reader = Reader::start(run);
+            disturbed.take_over = Some(pause::run(run, programs).await?);
+        }
+    }
+    Ok(disturbed)
 }
 
 fn count(report: &mut Report, evidence: &Evidence) {

@@ -97,9 +97,9 @@ fn add(evidence: &mut Evidence, kind: Kind, id: Uuid, states: &[Value]) {
             id,
             version,
             "something.changed",
-            Some(state.clone()),
+            state.clone(),
         );
-        let status = match kind {
+        let topic = match kind {
             Kind::Order => "order-status",
             Kind::StockLevel => "stock-status",
             _ => continue,
@@ -108,7 +108,7 @@ fn add(evidence: &mut Evidence, kind: Kind, id: Uuid, states: &[Value]) {
             .last()
             .cloned()
             .expect("just published");
-        append(evidence, status, last);
+        append(evidence, topic, last);
     }
     let version = u32::try_from(states.len()).expect("few");
     let entity = Entity {
@@ -130,7 +130,7 @@ fn publish(
     id: Uuid,
     version: u32,
     event_type: &str,
-    state: Option<Value>,
+    state: Value,
 ) {
     let seq = evidence.write.outbox.len() as u64 + 1;
     let event_id = Uuid::from_u128(0x1000 + u128::from(seq));
@@ -188,12 +188,18 @@ fn order(evidence: &mut Evidence, id: Uuid, quantity: i64, way: &[&str], hold: &
         quantity: UNITS,
     };
     let decisions: &[&str] = match hold {
-        "REJECTED" => &["stock.rejected"],
-        "HELD" => &["stock.reserved"],
-        _ => &["stock.reserved", "stock.moved"],
+        "REJECTED" => &["REJECTED"],
+        "HELD" => &["RESERVED"],
+        _ => &["RESERVED", hold],
     };
     for (version, decision) in (1..).zip(decisions) {
-        publish(evidence, Kind::Stock, id, version, decision, None);
+        let units =
+            |quantity: i64| json!([{ "product_id": PRODUCT.to_string(), "quantity": quantity }]);
+        let state = match *decision {
+            "REJECTED" => json!({ "state": decision, "lines": [], "short": units(UNITS) }),
+            _ => json!({ "state": decision, "lines": units(quantity), "short": [] }),
+        };
+        publish(evidence, Kind::Stock, id, version, "stock.decided", state);
     }
     let rejected = hold == "REJECTED";
     evidence.write.holds.insert(

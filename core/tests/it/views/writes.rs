@@ -12,7 +12,11 @@ use super::{Shop, last, shuffled_and_doubled};
 const COLLECTIONS: [&str; 4] = ["users", "products", "stock_levels", "orders"];
 
 /// Cuts states into batches of chance length, none of which has two states of one aggregate.
-fn batches<T, I: PartialEq>(states: Vec<T>, id: impl Fn(&T) -> I, rng: &mut fastrand::Rng) -> Vec<Vec<T>> {
+fn batches<T, I: PartialEq>(
+    states: Vec<T>,
+    id: impl Fn(&T) -> I,
+    rng: &mut fastrand::Rng,
+) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = vec![Vec::new()];
     for state in states {
         let batch = batches.last_mut().expect("one at least");
@@ -29,8 +33,14 @@ async fn versions(views: &TestViews) -> HashMap<(&'static str, String), i64> {
     let mut versions = HashMap::new();
     for collection in COLLECTIONS {
         for document in views.raw(collection).await {
-            let id = document.get("_id").map(ToString::to_string).unwrap_or_default();
-            versions.insert((collection, id), document.get_i64("version").expect("a version"));
+            let id = document
+                .get("_id")
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            versions.insert(
+                (collection, id),
+                document.get_i64("version").expect("a version"),
+            );
         }
     }
     versions
@@ -46,26 +56,54 @@ async fn dump(views: &TestViews) -> Vec<Vec<Document>> {
 
 /// One batch of each view at a time, as far as there are any, looking at the versions after each.
 async fn apply_shuffled(views: &TestViews, shop: &Shop, rng: &mut fastrand::Rng) {
-    let mut users = batches(shuffled_and_doubled(&shop.users, rng), |user| user.id, rng).into_iter();
-    let mut products =
-        batches(shuffled_and_doubled(&shop.products, rng), |product| product.id, rng).into_iter();
-    let mut levels =
-        batches(shuffled_and_doubled(&shop.levels, rng), |level| level.product_id, rng).into_iter();
-    let mut orders =
-        batches(shuffled_and_doubled(&shop.orders, rng), |order| order.id, rng).into_iter();
+    let mut users =
+        batches(shuffled_and_doubled(&shop.users, rng), |user| user.id, rng).into_iter();
+    let mut products = batches(
+        shuffled_and_doubled(&shop.products, rng),
+        |product| product.id,
+        rng,
+    )
+    .into_iter();
+    let mut levels = batches(
+        shuffled_and_doubled(&shop.levels, rng),
+        |level| level.product_id,
+        rng,
+    )
+    .into_iter();
+    let mut orders = batches(
+        shuffled_and_doubled(&shop.orders, rng),
+        |order| order.id,
+        rng,
+    )
+    .into_iter();
     let mut before = HashMap::new();
     loop {
         let batch = (users.next(), products.next(), levels.next(), orders.next());
         if batch == (None, None, None, None) {
             return;
         }
-        views.apply_users(&batch.0.unwrap_or_default()).await.expect("users");
-        views.apply_products(&batch.1.unwrap_or_default()).await.expect("products");
-        views.apply_stock_levels(&batch.2.unwrap_or_default()).await.expect("levels");
-        views.apply_orders(&batch.3.unwrap_or_default()).await.expect("orders");
+        views
+            .apply_users(&batch.0.unwrap_or_default())
+            .await
+            .expect("users");
+        views
+            .apply_products(&batch.1.unwrap_or_default())
+            .await
+            .expect("products");
+        views
+            .apply_stock_levels(&batch.2.unwrap_or_default())
+            .await
+            .expect("levels");
+        views
+            .apply_orders(&batch.3.unwrap_or_default())
+            .await
+            .expect("orders");
         let now = versions(views).await;
         for (document, version) in &before {
-            assert!(now.get(document) >= Some(version), "the version of {document:?} fell");
+            assert!(
+                now.get(document) >= Some(version),
+                "the version of {document:?} fell"
+            );
         }
         before = now;
     }
@@ -77,10 +115,22 @@ async fn shuffled_and_doubled_states_end_in_the_same_documents() {
         let mut histories = Histories::new(seed);
         let shop = Shop::made_up(&mut histories, 6);
         let (straight, shuffled) = (TestViews::new().await, TestViews::new().await);
-        straight.apply_users(&last(&shop.users)).await.expect("users");
-        straight.apply_products(&last(&shop.products)).await.expect("products");
-        straight.apply_stock_levels(&last(&shop.levels)).await.expect("levels");
-        straight.apply_orders(&last(&shop.orders)).await.expect("orders");
+        straight
+            .apply_users(&last(&shop.users))
+            .await
+            .expect("users");
+        straight
+            .apply_products(&last(&shop.products))
+            .await
+            .expect("products");
+        straight
+            .apply_stock_levels(&last(&shop.levels))
+            .await
+            .expect("levels");
+        straight
+            .apply_orders(&last(&shop.orders))
+            .await
+            .expect("orders");
         apply_shuffled(&shuffled, &shop, histories.rng()).await;
         assert_eq!(dump(&shuffled).await, dump(&straight).await, "seed {seed}");
     }
@@ -93,15 +143,24 @@ async fn every_state_reads_back_exactly_as_it_was_written() {
     let (mut live, mut deleted) = (0, 0);
     for states in shop.users {
         for user in states {
-            views.apply_users(std::slice::from_ref(&user)).await.expect("a write");
-            (live, deleted) = (live + u32::from(!user.deleted), deleted + u32::from(user.deleted));
+            views
+                .apply_users(std::slice::from_ref(&user))
+                .await
+                .expect("a write");
+            (live, deleted) = (
+                live + u32::from(!user.deleted),
+                deleted + u32::from(user.deleted),
+            );
             let expected = Some(user.clone()).filter(|user| !user.deleted);
             assert_eq!(views.user(user.id).await.expect("a read"), expected);
         }
     }
     for states in shop.products {
         for product in states {
-            views.apply_products(std::slice::from_ref(&product)).await.expect("a write");
+            views
+                .apply_products(std::slice::from_ref(&product))
+                .await
+                .expect("a write");
             let expected = Some(product.clone()).filter(|product| !product.deleted);
             assert_eq!(views.product(product.id).await.expect("a read"), expected);
         }
@@ -109,10 +168,16 @@ async fn every_state_reads_back_exactly_as_it_was_written() {
     for states in shop.levels {
         for level in states {
             views.apply_stock_levels(&[level]).await.expect("a write");
-            assert_eq!(views.stock_level(level.product_id).await.expect("a read"), Some(level));
+            assert_eq!(
+                views.stock_level(level.product_id).await.expect("a read"),
+                Some(level)
+            );
         }
     }
-    assert!(live > 30 && deleted > 3, "the seed makes up too little: {live} {deleted}");
+    assert!(
+        live > 30 && deleted > 3,
+        "the seed makes up too little: {live} {deleted}"
+    );
 }
 
 #[tokio::test]
@@ -123,12 +188,21 @@ async fn the_largest_numbers_fit() {
     level.reserved = u32::MAX;
     level.version = u32::MAX;
     views.apply_stock_levels(&[level]).await.expect("a write");
-    assert_eq!(views.stock_level(level.product_id).await.expect("a read"), Some(level));
+    assert_eq!(
+        views.stock_level(level.product_id).await.expect("a read"),
+        Some(level)
+    );
     let mut product = Histories::new(1).product().swap_remove(0);
     product.price.minor = i64::MAX;
     product.description = "line\nand\0nul".to_owned();
-    views.apply_products(std::slice::from_ref(&product)).await.expect("a write");
-    assert_eq!(views.product(product.id).await.expect("a read"), Some(product));
+    views
+        .apply_products(std::slice::from_ref(&product))
+        .await
+        .expect("a write");
+    assert_eq!(
+        views.product(product.id).await.expect("a read"),
+        Some(product)
+    );
 }
 
 #[tokio::test]
@@ -137,12 +211,21 @@ async fn the_answer_tells_what_was_applied() {
     let mut histories = Histories::new(3);
     let (first, other) = (histories.stock_level()[0], histories.stock_level()[0]);
     let level = |version| StockLevel { version, ..first };
-    let apply = async |levels: &[StockLevel]| views.apply_stock_levels(levels).await.expect("a write");
+    let apply =
+        async |levels: &[StockLevel]| views.apply_stock_levels(levels).await.expect("a write");
     assert_eq!(apply(&[]).await, []);
     assert_eq!(apply(&[level(5)]).await, [Written::Applied]);
     assert_eq!(apply(&[level(5)]).await, [Written::Duplicate], "a repeat");
-    assert_eq!(apply(&[level(4), other]).await, [Written::Duplicate, Written::Applied], "a late one");
-    assert_eq!(apply(&[other, level(6)]).await, [Written::Duplicate, Written::Applied], "a new one");
+    assert_eq!(
+        apply(&[level(4), other]).await,
+        [Written::Duplicate, Written::Applied],
+        "a late one"
+    );
+    assert_eq!(
+        apply(&[other, level(6)]).await,
+        [Written::Duplicate, Written::Applied],
+        "a new one"
+    );
 }
 
 #[tokio::test]
@@ -151,11 +234,20 @@ async fn more_documents_than_one_command_takes_are_all_written() {
     let mut histories = Histories::new(5);
     let levels: Vec<StockLevel> = (0..2_300).map(|_| histories.stock_level()[0]).collect();
     let applied = vec![Written::Applied; levels.len()];
-    assert_eq!(views.apply_stock_levels(&levels).await.expect("a write"), applied);
+    assert_eq!(
+        views.apply_stock_levels(&levels).await.expect("a write"),
+        applied
+    );
     let repeated = vec![Written::Duplicate; levels.len()];
-    assert_eq!(views.apply_stock_levels(&levels).await.expect("a write"), repeated);
+    assert_eq!(
+        views.apply_stock_levels(&levels).await.expect("a write"),
+        repeated
+    );
     let ids: Vec<_> = levels.iter().map(|level| level.product_id).collect();
-    assert_eq!(views.stock_levels(&ids).await.expect("a read").len(), levels.len());
+    assert_eq!(
+        views.stock_levels(&ids).await.expect("a read").len(),
+        levels.len()
+    );
 }
 
 /// Applies all versions of all products in any order, in batches that hold each product once.
@@ -167,7 +259,12 @@ async fn race(views: Views, products: Vec<StockLevel>, seed: u64) -> Vec<(StockL
     for version in versions {
         let mut levels: Vec<StockLevel> = products
             .iter()
-            .map(|level| StockLevel { version, on_hand: version, reserved: 0, ..*level })
+            .map(|level| StockLevel {
+                version,
+                on_hand: version,
+                reserved: 0,
+                ..*level
+            })
             .collect();
         rng.shuffle(&mut levels); // two writers that lock the same documents in different orders must not block each other
         let written = loop {
@@ -192,13 +289,22 @@ async fn of_racing_writers_the_newest_version_wins_and_is_applied_once() {
     let mut applied: HashMap<_, u32> = HashMap::new();
     for racer in racers {
         for (level, written) in racer.await.expect("no racer fails") {
-            let times = applied.entry((level.product_id, level.version)).or_default();
+            let times = applied
+                .entry((level.product_id, level.version))
+                .or_default();
             *times += u32::from(written == Written::Applied);
         }
     }
-    assert!(applied.values().all(|times| *times <= 1), "a version was applied twice: {applied:?}");
+    assert!(
+        applied.values().all(|times| *times <= 1),
+        "a version was applied twice: {applied:?}"
+    );
     for product in products {
-        let level = views.stock_level(product.product_id).await.expect("a read").expect("a level");
+        let level = views
+            .stock_level(product.product_id)
+            .await
+            .expect("a read")
+            .expect("a level");
         assert_eq!((level.version, level.on_hand), (12, 12));
         assert_eq!(applied[&(product.product_id, 12)], 1);
     }
@@ -211,18 +317,35 @@ async fn a_deleted_user_or_product_keeps_only_id_version_and_times() {
     let users = histories.user();
     let mut user = users[0].clone();
     let mut product = histories.product().swap_remove(0);
-    views.apply_users(std::slice::from_ref(&user)).await.expect("a write");
-    views.apply_products(std::slice::from_ref(&product)).await.expect("a write");
+    views
+        .apply_users(std::slice::from_ref(&user))
+        .await
+        .expect("a write");
+    views
+        .apply_products(std::slice::from_ref(&product))
+        .await
+        .expect("a write");
     user.delete(user.updated_at);
     product.delete(product.updated_at);
-    views.apply_users(std::slice::from_ref(&user)).await.expect("a write");
-    views.apply_products(std::slice::from_ref(&product)).await.expect("a write");
+    views
+        .apply_users(std::slice::from_ref(&user))
+        .await
+        .expect("a write");
+    views
+        .apply_products(std::slice::from_ref(&product))
+        .await
+        .expect("a write");
     // A late repeat does not bring them back.
     views.apply_users(&users[..1]).await.expect("a write");
     for (collection, version) in [("users", user.version), ("products", product.version)] {
-        let [document] = &views.raw(collection).await[..] else { panic!("one in {collection}") };
+        let [document] = &views.raw(collection).await[..] else {
+            panic!("one in {collection}")
+        };
         let fields: Vec<&str> = document.keys().map(String::as_str).collect();
-        assert_eq!(fields, ["_id", "version", "deleted", "created_at", "updated_at"]);
+        assert_eq!(
+            fields,
+            ["_id", "version", "deleted", "created_at", "updated_at"]
+        );
         assert_eq!(document.get("version"), Some(&Bson::Int64(version.into())));
     }
     assert_eq!(views.user(user.id).await.expect("a read"), None);
@@ -233,10 +356,17 @@ async fn a_deleted_user_or_product_keeps_only_id_version_and_times() {
 async fn ids_are_stored_as_uuids_and_times_as_dates() {
     let views = TestViews::new().await;
     let user = Histories::new(2).user().swap_remove(0);
-    views.apply_users(std::slice::from_ref(&user)).await.expect("a write");
+    views
+        .apply_users(std::slice::from_ref(&user))
+        .await
+        .expect("a write");
     let database = views.database().await;
     let typed = doc! { "_id": { "$type": "binData" }, "created_at": { "$type": "date" }, "version": { "$type": "long" } };
-    let found = database.collection::<Document>("users").find_one(typed).await.expect("a read");
+    let found = database
+        .collection::<Document>("users")
+        .find_one(typed)
+        .await
+        .expect("a read");
     let Some(Bson::Binary(id)) = found.and_then(|document| document.get("_id").cloned()) else {
         panic!("the id is no binary")
     };

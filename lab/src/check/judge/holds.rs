@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{list, number, ordered, status, text};
+use super::{lines, list, newest_events, number, ordered, status, text};
 use crate::check::evidence::{Entity, Hold, Kind, Line, Movement};
 use crate::check::{Evidence, Violation};
 
@@ -23,6 +23,14 @@ pub(super) fn judge(evidence: &Evidence, violations: &mut Vec<Violation>) {
         };
         if let Err(problem) = found {
             violations.push(Violation::new(4, Kind::Order.id(id), problem));
+        }
+    }
+    let decisions = newest_events(evidence, Kind::Stock);
+    for (id, hold) in &evidence.write.holds {
+        if let Some(decision) = decisions.get(id)
+            && let Err(problem) = announced(hold, decision)
+        {
+            violations.push(Violation::new(4, Kind::Order.id(*id), problem));
         }
     }
     for id in moved.keys() {
@@ -99,6 +107,29 @@ fn with_hold(order: &Entity, hold: &Hold, moved: &[&Movement]) -> Result<(), Str
                 hold.state
             ));
         }
+    }
+    Ok(())
+}
+
+/// The newest decision in the topic says what the hold says.
+fn announced(hold: &Hold, decision: &Entity) -> Result<(), String> {
+    let state = match text(&decision.state, "state") {
+        "RESERVED" => "HELD",
+        other => other,
+    };
+    let (mut moved, mut short) = (hold.lines.clone(), hold.short.clone());
+    moved.sort();
+    short.sort();
+    let told = (
+        state,
+        lines(&decision.state, "lines"),
+        lines(&decision.state, "short"),
+    );
+    if told != (hold.state.as_str(), moved, short) {
+        return Err(format!(
+            "its stock is {}, the newest decision in the topic says {}",
+            hold.state, decision.state
+        ));
     }
     Ok(())
 }

@@ -8,10 +8,12 @@ mod payments;
 mod stock;
 mod views;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::evidence::{Entity, Line};
+use super::evidence::{Entity, Kind, Line, Record};
 use super::{Evidence, Violation};
 
 /// Every broken promise, by invariant and subject.
@@ -31,6 +33,32 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
     violations.sort();
     violations.dedup();
     violations
+}
+
+/// The state that the newest event of each aggregate carries.
+fn newest_events(evidence: &Evidence, kind: Kind) -> BTreeMap<Uuid, Entity> {
+    let mut newest: BTreeMap<Uuid, Entity> = BTreeMap::new();
+    for record in evidence.log.get(kind.topic()).into_iter().flatten() {
+        let Record {
+            key,
+            version,
+            state,
+            ..
+        } = record;
+        if newest
+            .get(key)
+            .is_none_or(|entity| entity.version < *version)
+        {
+            newest.insert(
+                *key,
+                Entity {
+                    version: *version,
+                    state: state.clone(),
+                },
+            );
+        }
+    }
+    newest
 }
 
 fn status(entity: &Entity) -> &str {
@@ -58,7 +86,12 @@ fn is_deleted(state: &Value) -> bool {
 
 /// What an order asks for, by product.
 fn ordered(state: &Value) -> Vec<Line> {
-    let mut lines: Vec<Line> = list(state, "items")
+    lines(state, "items")
+}
+
+/// A list of products and quantities, by product.
+fn lines(state: &Value, field: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = list(state, field)
         .iter()
         .filter_map(|item| {
             let product = Uuid::try_parse(text(item, "product_id")).ok()?;

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{is_deleted, list};
-use crate::check::evidence::{Entity, Kind, Record};
+use super::{is_deleted, list, newest_events};
+use crate::check::evidence::{Entity, Kind};
 use crate::check::{Evidence, Violation};
 
 pub(super) fn judge(evidence: &Evidence, violations: &mut Vec<Violation>) {
@@ -37,32 +36,6 @@ pub(super) fn judge(evidence: &Evidence, violations: &mut Vec<Violation>) {
             violations.push(Violation::new(8, kind.id(*id), "has a view, but no row"));
         }
     }
-}
-
-fn newest_events(evidence: &Evidence, kind: Kind) -> BTreeMap<Uuid, Entity> {
-    let mut newest: BTreeMap<Uuid, Entity> = BTreeMap::new();
-    for Record {
-        key,
-        version,
-        state,
-        ..
-    } in evidence.log.get(kind.topic()).into_iter().flatten()
-    {
-        let Some(state) = state else { continue };
-        if newest
-            .get(key)
-            .is_none_or(|entity| entity.version < *version)
-        {
-            newest.insert(
-                *key,
-                Entity {
-                    version: *version,
-                    state: state.clone(),
-                },
-            );
-        }
-    }
-    newest
 }
 
 fn compare(kind: Kind, expected: &Entity, found: &Entity, mut say: impl FnMut(String)) {

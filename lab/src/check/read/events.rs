@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The version and the state that an event carries, in the form that the evidence has; no state for decisions about stock.
-pub fn read(topic: &str, event: &Value) -> anyhow::Result<(u32, Option<Value>)> {
+/// The version and the state that an event carries, in the form that the evidence has.
+pub fn read(topic: &str, event: &Value) -> anyhow::Result<(u32, Value)> {
     let version = u32::try_from(number(&event["version"])?)?;
     let state = match topic {
-        "users" => Some(user(event)?),
-        "products" => Some(product(event)?),
-        "orders" | "order-status" => Some(order(event)?),
-        "stock-levels" | "stock-status" => Some(level(event)?),
-        "stock" => None,
+        "users" => user(event)?,
+        "products" => product(event)?,
+        "orders" | "order-status" => order(event)?,
+        "stock-levels" | "stock-status" => level(event)?,
+        "stock" => decision(event)?,
         other => bail!("topic {other} is unknown"),
     };
     Ok((version, state))
@@ -46,6 +46,17 @@ fn level(event: &Value) -> anyhow::Result<Value> {
         "on_hand": number(&event["onHand"])?,
         "reserved": number(&event["reserved"])?,
         "sellable": truth(&event["sellable"]),
+    }))
+}
+
+fn decision(event: &Value) -> anyhow::Result<Value> {
+    let line = |line: &Value, quantity: &str| -> anyhow::Result<Value> {
+        Ok(json!({ "product_id": text(&line["productId"]), "quantity": number(&line[quantity])? }))
+    };
+    Ok(json!({
+        "state": word(&event["decision"], "DECISION_KIND_"),
+        "lines": all(&event["lines"], |units| line(units, "quantity"))?,
+        "short": all(&event["shortages"], |shortage| line(shortage, "available"))?,
     }))
 }
 
@@ -147,7 +158,6 @@ mod tests {
             "createdAt": "1970-01-01T00:00:00.007Z", "updatedAt": "1970-01-01T00:00:01Z",
         });
         let (version, state) = read("orders", &event).expect("an event");
-        let state = state.expect("a state");
         assert_eq!(version, 2);
         assert_eq!(state["total"], json!({ "minor": 1299, "currency": "EUR" }));
         assert_eq!(state["timeline"][0]["from"], Value::Null);

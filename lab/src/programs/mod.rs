@@ -1,19 +1,22 @@
 //! The shop's programs as processes: started, killed, paused, started again when they die, stopped.
 
-use std::fs::{File, OpenOptions};
+mod instance;
+
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use rustix::process::{Signal, kill_process};
+use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::site::Site;
+use instance::{Instance, keep_alive, tail};
 
 /// The programs of the shop, in the order of an order's journey.
 pub const PROGRAMS: [&str; 5] = [
@@ -30,10 +33,6 @@ const FIRST_PORT: u16 = 4100;
 const READY_BOUND: Duration = Duration::from_mins(1);
 /// How long a program may take to stop when asked.
 const STOP_BOUND: Duration = Duration::from_secs(15);
-/// The pause before a program that died is started again.
-const RESTART: Duration = Duration::from_millis(100);
-/// The pause when it died right after its start.
-const RESTART_FAILING: Duration = Duration::from_secs(1);
 
 /// The settings that differ from run to run.
 #[derive(Debug, Clone)]
@@ -58,27 +57,6 @@ impl std::fmt::Debug for Programs {
             .field("api", &self.api)
             .finish_non_exhaustive()
     }
-}
-
-/// One process and its successors.
-struct Instance {
-    label: String,
-    program: &'static str,
-    binary: PathBuf,
-    settings: Vec<(&'static str, String)>,
-    address: SocketAddr,
-    log: PathBuf,
-    state: Mutex<State>,
-    stopping: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    pid: Option<Pid>,
-    kills: u32,
-    /// How often it died of a signal that nobody here sent, or ended by itself.
-    deaths: Vec<String>,
-    killed: bool,
 }
 
 /// The directory with the binaries: where this program lies.
@@ -112,6 +90,8 @@ impl Programs {
     pub async fn start(site: &Site, plan: &Plan) -> anyhow::Result<Self> {
         let binaries = binaries()?;
         let logs = target()?.join("demo-logs");
+        // Logs of earlier runs would only mislead.
+        let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).context("failed to make the directory of logs")?;
         for program in PROGRAMS {
             let file = binaries.join(program);
@@ -146,16 +126,9 @@ impl Programs {
             settings.push((listen, address.to_string()));
             settings.push(("PAYMENT_TIMEOUT", plan.payment_timeout.to_owned()));
             settings.push(("PAYMENT_CHECK_INTERVAL", "200ms".to_owned()));
-            instances.push(Arc::new(Instance {
-                label,
-                program,
-                binary: binaries.join(program),
-                settings,
-                address,
-                log,
-                state: Mutex::default(),
-                stopping: AtomicBool::new(false),
-            }));
+            let binary = binaries.join(program);
+            let instance = Instance::new(label, program, binary, settings, address, log);
+            instances.push(Arc::new(instance));
         }
         let api = instances.first().context("no program")?.address;
         let tasks = instances
@@ -285,76 +258,6 @@ impl Drop for Programs {
     }
 }
 
-impl Instance {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn spawn(&self) -> anyhow::Result<Child> {
-        let log = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.log)?;
-        let mut command = Command::new(&self.binary);
-        if self.program == "api" {
-            command.arg("serve");
-        }
-        command
-            .envs(
-                self.settings
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str())),
-            )
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0) // Ctrl-C is for the demo, which then stops them itself
-            .kill_on_drop(true);
-        Ok(command.spawn()?)
-    }
-}
-
-async fn keep_alive(instance: Arc<Instance>) {
-    while !instance.stopping.load(Ordering::SeqCst) {
-        let started = Instant::now();
-        let ended = match instance.spawn() {
-            Ok(mut child) => {
-                instance.lock().pid = pid(&child);
-                let status = child.wait().await;
-                describe(status)
-            }
-            Err(error) => format!("could not be started: {error:#}"),
-        };
-        if instance.stopping.load(Ordering::SeqCst) {
-            return;
-        }
-        let killed = {
-            let mut state = instance.lock();
-            state.pid = None;
-            if !state.killed {
-                let log = tail(&instance.log);
-                state
-                    .deaths
-                    .push(format!("{} {ended}\n{log}", instance.label));
-            }
-            std::mem::take(&mut state.killed)
-        };
-        let failing = !killed && started.elapsed() < RESTART_FAILING;
-        tokio::time::sleep(if failing { RESTART_FAILING } else { RESTART }).await;
-    }
-}
-
-fn pid(child: &Child) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(child.id()?).ok()?)
-}
-
-fn describe(status: std::io::Result<ExitStatus>) -> String {
-    status.map_or_else(
-        |error| format!("is lost: {error}"),
-        |status| format!("ended: {status}"),
-    )
-}
-
 fn settings(site: &Site) -> Vec<(&'static str, String)> {
     vec![
         ("ENV", "development".to_owned()),
@@ -397,17 +300,4 @@ fn free_addresses(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
         }
     }
     bail!("no {count} free ports in a row from {FIRST_PORT} on")
-}
-
-/// The last lines of a log.
-fn tail(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(8);
-    format!(
-        "  end of {}:\n    {}",
-        log.display(),
-        lines[from..].join("\n    ")
-    )
 }

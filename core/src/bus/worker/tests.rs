@@ -1,0 +1,120 @@
+//! What a worker does with a batch.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
+use crate::events::{DecodeError, Envelope, Event, EventType, Payload, Source, Topic};
+use crate::runtime::ids;
+
+const TOPIC: Topic = Topic::StockLevels;
+
+/// Answers as it is told, and remembers the offsets that it was given.
+#[derive(Default)]
+struct Probe {
+    seen: Mutex<Vec<i64>>,
+    answer: Mutex<Option<Result<Vec<Outcome>, HandleError>>>,
+}
+
+impl Role for Probe {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+
+    fn topics(&self) -> &[Topic] {
+        &[TOPIC]
+    }
+
+    async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
+        self.seen.lock().unwrap().extend(batch.iter().map(|one| one.source.offset));
+        let answer = self.answer.lock().unwrap().take();
+        answer.unwrap_or_else(|| Ok(vec![Outcome::Applied; batch.len()]))
+    }
+}
+
+/// A worker whose broker is nowhere: what it does with a batch does not need one.
+fn worker() -> Worker<Probe> {
+    let settings = Settings::read(&|name| match name {
+        "KAFKA_BROKERS" => Some("127.0.0.1:1".to_owned()),
+        _ => None,
+    });
+    Worker::new(Arc::default(), &settings.unwrap(), 0).unwrap()
+}
+
+fn record(partition: i32, offset: i64) -> Record {
+    let product_id = ProductId::from_uuid(ids::fresh());
+    let level = StockLevel { product_id, version: 1, on_hand: 7, reserved: 0, sellable: true };
+    let event = Event {
+        id: EventId::from_uuid(ids::fresh()),
+        kind: EventType::StockLevelChanged,
+        time: Timestamp::from_millis(0),
+        trace: None,
+        payload: Payload::StockLevel(level),
+    };
+    let source = Source { topic: TOPIC, partition, offset };
+    Record { source, key: None, bytes: 0, event: Ok(event) }
+}
+
+fn batch(records: Vec<Record>) -> Batch {
+    Batch { records, polled_at: Instant::now() }
+}
+
+/// Where partitions are held, once every wait is over.
+fn held(worker: &Worker<Probe>) -> Vec<(i32, i64)> {
+    let mut held: Vec<_> = worker
+        .holds
+        .due(Instant::now() + Duration::from_secs(60))
+        .into_iter()
+        .map(|((_, partition), from)| (partition, from))
+        .collect();
+    held.sort_unstable();
+    held
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_old_is_read_again_and_not_handled() {
+    let mut worker = worker();
+    let mut old = batch(vec![record(0, 5), record(1, 8), record(0, 6)]);
+    old.polled_at -= worker.stale + Duration::from_millis(1);
+    worker.work(old).await;
+    assert!(worker.role.seen.lock().unwrap().is_empty(), "an old batch was handled");
+    assert_eq!(held(&worker), [(0, 5), (1, 8)]);
+    assert_eq!(worker.holds.due(Instant::now()).len(), 2, "read again at once");
+}
+
+#[tokio::test]
+async fn nothing_behind_poison_is_handled_in_its_partition() {
+    let mut worker = worker();
+    let mut poison = record(0, 6);
+    poison.event = Err(DecodeError::MissingHeader("ce_id"));
+    worker.work(batch(vec![record(0, 5), poison, record(0, 7), record(1, 8)])).await;
+    assert_eq!(*worker.role.seen.lock().unwrap(), [5, 8]);
+    assert_eq!(held(&worker), [(0, 6)]);
+}
+
+#[tokio::test]
+async fn what_comes_after_a_record_to_be_tried_again_is_read_again_with_it() {
+    let mut worker = worker();
+    let retry = Outcome::Retry("not yet".into());
+    let outcomes = vec![Outcome::Applied, retry, Outcome::Applied, Outcome::Refused];
+    *worker.role.answer.lock().unwrap() = Some(Ok(outcomes));
+    worker.work(batch(vec![record(0, 5), record(0, 6), record(0, 7), record(1, 8)])).await;
+    assert_eq!(held(&worker), [(0, 6)]);
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_is_read_again_from_its_first_records() {
+    let mut worker = worker();
+    *worker.role.answer.lock().unwrap() = Some(Err(anyhow::anyhow!("away").into()));
+    worker.work(batch(vec![record(0, 5), record(1, 8), record(0, 6)])).await;
+    assert_eq!(held(&worker), [(0, 5), (1, 8)]);
+    assert!(!worker.holds.admit(record(2, 3).source, Instant::now()), "the store is left alone");
+}
+
+#[tokio::test]
+async fn a_role_that_gives_too_few_outcomes_has_handled_nothing() {
+    let mut worker = worker();
+    *worker.role.answer.lock().unwrap() = Some(Ok(vec![Outcome::Applied]));
+    worker.work(batch(vec![record(0, 5), record(0, 6)])).await;
+    assert_eq!(held(&worker), [(0, 5)]);
+}
