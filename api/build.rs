@@ -1,7 +1,10 @@
 //! Puts the page's files, made by `make build` into `graphiql/dist`, into the program; or, where they have not been
 //! made, a page that says so.
 
-#![expect(clippy::disallowed_methods, reason = "a build script is told by its environment where it works")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told by its environment where it works"
+)]
 
 use std::error::Error;
 use std::fmt::Write as _;

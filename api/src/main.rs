@@ -25,7 +25,7 @@ enum Task {
     Seed,
     /// Prints schema.graphql
     Schema,
-    /// Asks the server at HTTP_ADDR whether it is alive
+    /// Asks the server at `HTTP_ADDR` whether it is alive
     Healthcheck,
 }
 
@@ -33,9 +33,16 @@ fn main() -> ExitCode {
     let task = match Arguments::try_parse() {
         Ok(arguments) => arguments.task,
         Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
             let _ = error.print();
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+            return if asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EXIT_USAGE)
+            };
         }
     };
     match task {

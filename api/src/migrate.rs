@@ -9,7 +9,7 @@ use shop_core::runtime::{Runtime, Shutdown};
 use shop_core::views::Views;
 
 /// How long a server that is away is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often a line says what is waited for.
@@ -20,8 +20,14 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// If a server stays away, or refuses.
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
-    let Runtime { program, settings, shutdown, .. } = runtime;
-    let db = Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
+    let Runtime {
+        program,
+        settings,
+        shutdown,
+        ..
+    } = runtime;
+    let db =
+        Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let views = Views::connect(&settings.mongo, program.as_str()).await?;
 
     patiently("MySQL", &shutdown, async || {
@@ -32,15 +38,23 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let done = db::migrate(&settings.mysql).await?;
     say(&match done.len() {
         0 => "tables: up to date".to_owned(),
-        count => format!("tables: {count} migrations, the last one {}", done[count - 1]),
+        count => format!(
+            "tables: {count} migrations, the last one {}",
+            done[count - 1]
+        ),
     });
 
     patiently("MongoDB", &shutdown, async || Ok(views.ping().await?)).await?;
-    views.ensure_indexes().await.context("failed to make the views' indexes")?;
+    views
+        .ensure_indexes()
+        .await
+        .context("failed to make the views' indexes")?;
     say("views: up to date");
 
-    let topics =
-        patiently("Kafka", &shutdown, async || Ok(ensure_topics(&settings.kafka).await?)).await?;
+    let topics = patiently("Kafka", &shutdown, async || {
+        Ok(ensure_topics(&settings.kafka).await?)
+    })
+    .await?;
     say(&match topics.created.len() {
         0 => "topics: up to date".to_owned(),
         count => format!("topics: {count} made"),
@@ -66,7 +80,9 @@ async fn patiently<T>(
         }
         if said == begun || said.elapsed() >= SAY_EVERY {
             let (passed, most) = (begun.elapsed().as_secs(), PATIENCE.as_secs());
-            say(&format!("waiting for {server}, {passed} of {most} s: {error:#}"));
+            say(&format!(
+                "waiting for {server}, {passed} of {most} s: {error:#}"
+            ));
             said = Instant::now();
         }
         tokio::select! {

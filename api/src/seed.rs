@@ -3,22 +3,39 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
+use shop_core::commands::Call;
 use shop_core::commands::products::{CreateProduct, create_product};
 use shop_core::commands::users::{CreateUser, create_user};
-use shop_core::commands::Call;
 use shop_core::db::{Db, StoreError, products, users};
 use shop_core::domain::{Currency, Money, Product, User};
 use shop_core::runtime::{Runtime, trace};
 
 /// Name, e-mail address.
-const USERS: [(&str, &str); 2] =
-    [("Ada Lovelace", "ada@example.org"), ("Grace Hopper", "grace@example.org")];
+const USERS: [(&str, &str); 2] = [
+    ("Ada Lovelace", "ada@example.org"),
+    ("Grace Hopper", "grace@example.org"),
+];
 
 /// Name, description, cents, units.
 const PRODUCTS: [(&str, &str, i64, i64); 6] = [
-    ("Mug", "Stoneware, holds 0.3 l, survives the dishwasher.", 12_90, 100),
-    ("Teapot", "Cast iron, with a strainer, for four cups.", 49_00, 25),
-    ("Green tea", "Sencha, 100 g, this year's first harvest.", 9_50, 200),
+    (
+        "Mug",
+        "Stoneware, holds 0.3 l, survives the dishwasher.",
+        12_90,
+        100,
+    ),
+    (
+        "Teapot",
+        "Cast iron, with a strainer, for four cups.",
+        49_00,
+        25,
+    ),
+    (
+        "Green tea",
+        "Sencha, 100 g, this year's first harvest.",
+        9_50,
+        200,
+    ),
     ("Tea towel", "Half linen, 50 by 70 cm.", 7_99, 80),
     ("Honey", "Lime blossom, 500 g.", 6_40, 60),
     ("Sugar tongs", "Silver plated. The last two.", 24_00, 2),
@@ -31,12 +48,15 @@ const SHOWN: i64 = 6;
 ///
 /// # Errors
 /// If the write side is away, or refuses.
-#[expect(clippy::print_stdout, reason = "the text is what the command is for")]
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = runtime.settings;
-    let db = Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
+    let db =
+        Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let (customers, catalogue) = fill(&db).await?;
-    print!("{}", text(&customers, &catalogue, &settings.http_addr.to_string()));
+    print!(
+        "{}",
+        text(&customers, &catalogue, &settings.http_addr.to_string())
+    );
     Ok(())
 }
 
@@ -49,7 +69,10 @@ pub async fn fill(db: &Db) -> anyhow::Result<(Vec<User>, Vec<Product>)> {
     let call = Call::now(Some(trace::new_trace()));
     if customers.is_empty() {
         for (name, email) in USERS {
-            let cmd = CreateUser { name: name.into(), email: email.into() };
+            let cmd = CreateUser {
+                name: name.into(),
+                email: email.into(),
+            };
             customers.push(create_user(db, &call, cmd).await?);
         }
     }
@@ -58,7 +81,12 @@ pub async fn fill(db: &Db) -> anyhow::Result<(Vec<User>, Vec<Product>)> {
         for (name, description, minor, stock) in PRODUCTS {
             let price = Money { minor, currency };
             let (name, description) = (name.into(), description.into());
-            let cmd = CreateProduct { name, description, price, stock };
+            let cmd = CreateProduct {
+                name,
+                description,
+                price,
+                stock,
+            };
             catalogue.push(create_product(db, &call, cmd).await?.0);
         }
     }
@@ -66,8 +94,13 @@ pub async fn fill(db: &Db) -> anyhow::Result<(Vec<User>, Vec<Product>)> {
 }
 
 async fn read(db: &Db) -> Result<(Vec<User>, Vec<Product>), StoreError> {
-    db.transaction("seed", async |tx| Ok((users::first(tx, SHOWN).await?, products::first(tx, SHOWN).await?)))
-        .await
+    db.transaction("seed", async |tx| {
+        Ok((
+            users::first(tx, SHOWN).await?,
+            products::first(tx, SHOWN).await?,
+        ))
+    })
+    .await
 }
 
 /// The text: what is there, and a first order to place.
@@ -77,9 +110,15 @@ fn text(customers: &[User], catalogue: &[Product], addr: &str) -> String {
         let _ = writeln!(text, "  {}  {}", user.id, user.name); // writing to a String can not fail
     }
     for product in catalogue {
-        let _ = writeln!(text, "  {}  {}, {}", product.id, product.name, product.price);
+        let _ = writeln!(
+            text,
+            "  {}  {}, {}",
+            product.id, product.name, product.price
+        );
     }
-    let (Some(customer), Some(product)) = (customers.first(), catalogue.first()) else { return text };
+    let (Some(customer), Some(product)) = (customers.first(), catalogue.first()) else {
+        return text;
+    };
     let mutation = format!(
         "mutation {{\n  createOrder(input: {{\n    customerId: \"{}\"\n    lines: [{{ productId: \"{}\", quantity: 2 }}]\n  }}) {{\n    \
          order {{ id status total {{ amount currencyCode }} }}\n    errors {{ message code path }}\n  }}\n}}\n",
@@ -108,15 +147,19 @@ mod tests {
         let user_id: UserId = format!("user_{uuid}").parse().expect("an id");
         let product_id: ProductId = format!("product_{uuid}").parse().expect("an id");
         let user = User::create(user_id, now, "Ada", "ada@example.org").expect("a user");
-        let price = Money { minor: 250, currency: "EUR".parse().expect("EUR") };
+        let price = Money {
+            minor: 250,
+            currency: "EUR".parse().expect("EUR"),
+        };
         let product = Product::create(product_id, now, "Mug", "", price).expect("a product");
         let text = text(&[user], &[product], "127.0.0.1:4000");
         let (_, body) = text.split_once(" -d '").expect("a curl line");
         let (body, _) = body.split_once('\'').expect("its end");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON in single quotes");
         let query = body["query"].as_str().expect("a query");
-        let schema = apollo_compiler::Schema::parse_and_validate(crate::graphql::sdl(), "schema.graphql")
-            .expect("the schema is valid");
+        let schema =
+            apollo_compiler::Schema::parse_and_validate(crate::graphql::sdl(), "schema.graphql")
+                .expect("the schema is valid");
         apollo_compiler::ExecutableDocument::parse_and_validate(&schema, query, "seed.graphql")
             .expect("the mutation is valid");
     }

@@ -30,8 +30,14 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()> {
-    let Runtime { program, settings, shutdown, health } = runtime;
-    let db = Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
+    let Runtime {
+        program,
+        settings,
+        shutdown,
+        health,
+    } = runtime;
+    let db =
+        Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let views = Views::connect(&settings.mongo, program.as_str()).await?;
     let (hub, feed) = (Hub::new(), Feed::new());
     register(&health, &db, &views, &feed);
@@ -40,11 +46,17 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
         let (feed, hub, kafka) = (feed.clone(), hub.clone(), settings.kafka.clone());
         async move { feed.run(&kafka, &hub).await }
     });
-    let app = App { db, views: views.clone(), hub };
+    let app = App {
+        db,
+        views: views.clone(),
+        hub,
+    };
     let schema = schema(app, settings.environment);
     let engine = Engine::new(schema, views, settings.request_timeout);
     let routes = router(engine.clone(), &health, &shutdown, settings.environment);
-    let addr: SocketAddr = listener.local_addr().context("failed to read the address")?;
+    let addr: SocketAddr = listener
+        .local_addr()
+        .context("failed to read the address")?;
     tracing::info!(http.addr = %addr, "listening on http://{addr}/");
     let served = http::serve(listener, routes, &engine, &shutdown).await;
     reading.abort();

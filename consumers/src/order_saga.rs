@@ -54,18 +54,22 @@ impl Role for OrderSaga {
         let mut settled = settled.into_iter();
         Ok(batch
             .iter()
-            .map(|envelope| match record(envelope).and_then(|_| settled.next()) {
-                Some(Settled::Changed) => Outcome::Applied,
-                Some(Settled::Repeat) => Outcome::Duplicate,
-                // Late, or a decision that asks nothing of the saga: released, shipped.
-                Some(Settled::TooLate) | None => Outcome::Refused,
-            })
+            .map(
+                |envelope| match record(envelope).and_then(|_| settled.next()) {
+                    Some(Settled::Changed) => Outcome::Applied,
+                    Some(Settled::Repeat) => Outcome::Duplicate,
+                    // Late, or a decision that asks nothing of the saga: released, shipped.
+                    Some(Settled::TooLate) | None => Outcome::Refused,
+                },
+            )
             .collect())
     }
 }
 
 fn record(envelope: &Envelope) -> Option<VerdictRecord> {
-    let Payload::Stock(decision) = &envelope.event.payload else { return None };
+    let Payload::Stock(decision) = &envelope.event.payload else {
+        return None;
+    };
     let verdict = match decision.state? {
         HoldState::Held => StockVerdict::Reserved,
         HoldState::Rejected => StockVerdict::Rejected(decision.shortages.clone()),
@@ -111,9 +115,18 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
     crate::probe_mysql(&runtime, &db);
-    let watch =
-        tokio::spawn(watch_payment_time(db.clone(), settings.clone(), runtime.shutdown.clone()));
+    let watch = tokio::spawn(watch_payment_time(
+        db.clone(),
+        settings.clone(),
+        runtime.shutdown.clone(),
+    ));
     let role = Arc::new(OrderSaga::new(db));
-    bus::consume(role, settings, runtime.shutdown.clone(), Some(&runtime.health)).await?;
+    bus::consume(
+        role,
+        settings,
+        runtime.shutdown.clone(),
+        Some(&runtime.health),
+    )
+    .await?;
     watch.await.context("the watch over payment times stopped")
 }

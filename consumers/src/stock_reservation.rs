@@ -51,17 +51,21 @@ impl Role for StockReservation {
         let mut decisions = decisions.into_iter();
         Ok(batch
             .iter()
-            .map(|envelope| match record(envelope).and_then(|_| decisions.next()) {
-                Some(Decision::Decided(_) | Decision::Noted) => Outcome::Applied,
-                Some(Decision::Repeat) => Outcome::Duplicate,
-                Some(Decision::Nothing) | None => Outcome::Refused,
-            })
+            .map(
+                |envelope| match record(envelope).and_then(|_| decisions.next()) {
+                    Some(Decision::Decided(_) | Decision::Noted) => Outcome::Applied,
+                    Some(Decision::Repeat) => Outcome::Duplicate,
+                    Some(Decision::Nothing) | None => Outcome::Refused,
+                },
+            )
             .collect())
     }
 }
 
 fn record(envelope: &Envelope) -> Option<OrderRecord> {
-    let Payload::Order(order) = &envelope.event.payload else { return None };
+    let Payload::Order(order) = &envelope.event.payload else {
+        return None;
+    };
     Some(OrderRecord {
         event_id: envelope.event.id,
         trace: envelope.event.trace.clone(),
@@ -77,7 +81,10 @@ fn facts(order: &Order) -> OrderFacts {
         lines: order
             .items
             .iter()
-            .map(|item| Units { product_id: item.product_id, quantity: item.quantity })
+            .map(|item| Units {
+                product_id: item.product_id,
+                quantity: item.quantity,
+            })
             .collect(),
     }
 }
@@ -91,5 +98,11 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
     crate::probe_mysql(&runtime, &db);
     let role = Arc::new(StockReservation::new(db));
-    bus::consume(role, settings, runtime.shutdown.clone(), Some(&runtime.health)).await
+    bus::consume(
+        role,
+        settings,
+        runtime.shutdown.clone(),
+        Some(&runtime.health),
+    )
+    .await
 }

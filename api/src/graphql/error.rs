@@ -32,8 +32,11 @@ pub enum ApiError {
 
 impl ApiError {
     /// A query's argument that can not be read.
-    pub fn bad_input(argument: &'static str, problem: impl ToString) -> Self {
-        Self::BadUserInput { argument, problem: problem.to_string() }
+    pub fn bad_input(argument: &'static str, problem: impl Into<String>) -> Self {
+        Self::BadUserInput {
+            argument,
+            problem: problem.into(),
+        }
     }
 
     /// A server that is away.
@@ -77,6 +80,15 @@ impl std::fmt::Display for ApiError {
             Self::Internal(_) => f.write_str("something went wrong here; the trace id helps us to find it"),
         }
     }
+}
+
+/// What a field that may be null resolves to. An error in it is told and nulls this field alone; `Result<Option<_>>` would
+/// null the parent as well.
+pub type Nullable<T> = Option<Result<T, ApiError>>;
+
+/// Renders what was found, if anything was.
+pub fn nullable<T: From<F>, F>(found: Result<Option<F>, ApiError>) -> Nullable<T> {
+    Some(found.transpose()?.map(T::from))
 }
 
 /// The words in `extensions.code`.
@@ -140,11 +152,17 @@ pub fn dress(error: &mut ServerError, trace: &TraceParent) {
 
 /// A bare error, as the library would make it, for [`dress`].
 pub fn server_error(error: ApiError) -> ServerError {
-    ServerError { source: Some(Arc::new(error)), ..ServerError::new("", None) }
+    ServerError {
+        source: Some(Arc::new(error)),
+        ..ServerError::new("", None)
+    }
 }
 
 fn library_code(error: &ServerError) -> &'static str {
-    if TOO_COMPLEX.iter().any(|beginning| error.message.starts_with(beginning)) {
+    if TOO_COMPLEX
+        .iter()
+        .any(|beginning| error.message.starts_with(beginning))
+    {
         code::QUERY_TOO_COMPLEX
     } else if error.path.is_empty() {
         code::VALIDATION_FAILED
@@ -156,7 +174,9 @@ fn library_code(error: &ServerError) -> &'static str {
 fn log(error: &ApiError, trace: &TraceParent) {
     let trace_id = trace.trace_id();
     match error {
-        ApiError::Unavailable(cause) => tracing::warn!(trace_id, "a request was not served: {cause:#}"),
+        ApiError::Unavailable(cause) => {
+            tracing::warn!(trace_id, "a request was not served: {cause:#}");
+        }
         ApiError::Internal(cause) => tracing::error!(trace_id, "a request failed: {cause:#}"),
         ApiError::DeadlineExceeded => tracing::warn!(trace_id, "a request passed its deadline"),
         ApiError::BadUserInput { .. } | ApiError::NotFound(_) | ApiError::TooManySubscriptions => {}
@@ -171,6 +191,7 @@ mod tests {
 
     struct Query;
 
+    #[expect(clippy::unused_async, reason = "the macro wants resolvers that are")]
     #[Object]
     impl Query {
         async fn leak(&self) -> async_graphql::Result<i32> {
@@ -178,11 +199,16 @@ mod tests {
         }
 
         async fn away(&self) -> async_graphql::Result<i32> {
-            Err(ApiError::unavailable(std::io::Error::other("10.0.0.7 refused")))?
+            Err(ApiError::unavailable(std::io::Error::other(
+                "10.0.0.7 refused",
+            )))?
         }
 
         async fn page(&self, first: i32) -> async_graphql::Result<i32> {
-            Err(ApiError::bad_input("first", format!("must be between 0 and 100, not {first}")))?
+            Err(ApiError::bad_input(
+                "first",
+                format!("must be between 0 and 100, not {first}"),
+            ))?
         }
     }
 
@@ -215,7 +241,10 @@ mod tests {
     #[tokio::test]
     async fn an_argument_that_can_not_be_read_is_named() {
         let (message, extensions) = error_of("{ page(first: 101) }").await;
-        assert_eq!(message, "argument first: must be between 0 and 100, not 101");
+        assert_eq!(
+            message,
+            "argument first: must be between 0 and 100, not 101"
+        );
         assert_eq!(extensions["code"], code::BAD_USER_INPUT);
     }
 

@@ -13,7 +13,11 @@ use super::error::ApiError;
 
 impl From<ViewError> for ApiError {
     fn from(error: ViewError) -> Self {
-        if error.is_retryable() { Self::unavailable(error) } else { Self::internal(error) }
+        if error.is_retryable() {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
     }
 }
 
@@ -65,7 +69,10 @@ impl Loader<ProductId> for ProductLoader {
 
     async fn load(&self, ids: &[ProductId]) -> Result<HashMap<ProductId, Product>, ApiError> {
         let products = self.0.products(ids).await?;
-        Ok(products.into_iter().map(|product| (product.id, product)).collect())
+        Ok(products
+            .into_iter()
+            .map(|product| (product.id, product))
+            .collect())
     }
 }
 
@@ -78,6 +85,9 @@ impl Loader<ProductId> for StockLevelLoader {
 
     async fn load(&self, ids: &[ProductId]) -> Result<HashMap<ProductId, StockLevel>, ApiError> {
         let levels = self.0.stock_levels(ids).await?;
-        Ok(levels.into_iter().map(|level| (level.product_id, level)).collect())
+        Ok(levels
+            .into_iter()
+            .map(|level| (level.product_id, level))
+            .collect())
     }
 }

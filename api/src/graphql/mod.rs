@@ -11,6 +11,7 @@ pub mod mutation;
 pub mod query;
 pub mod scalar;
 pub mod subscription;
+pub mod variables;
 
 use async_graphql::{Context, SDLExportOptions, Schema, SchemaBuilder};
 use shop_core::commands::Call;

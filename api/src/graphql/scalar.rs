@@ -50,7 +50,10 @@ impl ScalarType for DateTime {
     }
 
     fn to_value(&self) -> Value {
-        self.0.to_datetime().format(&Rfc3339).map_or(Value::Null, Value::String)
+        self.0
+            .to_datetime()
+            .format(&Rfc3339)
+            .map_or(Value::Null, Value::String)
     }
 }
 

@@ -1,4 +1,4 @@
-//! GraphiQL: a page and its files, built into the program, so that it works without internet.
+//! `GraphiQL`: a page and its files, built into the program, so that it works without internet.
 
 use axum::Router;
 use axum::extract::Path;
@@ -19,7 +19,10 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
 pub fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
-        .route("/assets/{name}", get(async |Path(name): Path<String>| file(&name)))
+        .route(
+            "/assets/{name}",
+            get(async |Path(name): Path<String>| file(&name)),
+        )
 }
 
 fn file(name: &str) -> Response {
@@ -27,10 +30,19 @@ fn file(name: &str) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     };
     let headers: [(HeaderName, HeaderValue); 5] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(content_type(name))),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(content_type(name)),
+        ),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, *content).into_response()
@@ -57,7 +69,10 @@ mod tests {
     fn the_page_is_served_with_its_policy_and_nothing_else_is() {
         let page = file("index.html");
         assert_eq!(page.status(), StatusCode::OK);
-        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(
+            page.headers()[header::CONTENT_TYPE],
+            "text/html; charset=utf-8"
+        );
         assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
         for name in ["", ".inputs", "../Cargo.toml", "nothing.js"] {
             assert_eq!(file(name).status(), StatusCode::NOT_FOUND, "{name}");

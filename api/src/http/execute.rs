@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_graphql::parser::types::{ExecutableDocument, OperationType};
-use async_graphql::{Request, Response, ServerError, Value};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{Positioned, Request, Response, ServerError, Value};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::GRAPHQL_REQUEST_DURATION;
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::graphql::ShopSchema;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
+use crate::graphql::variables::misplaced;
 
 /// Runs requests on the schema. Clones share it.
 #[derive(Clone)]
@@ -43,7 +44,12 @@ const OUTCOMES: [&str; 4] = ["ok", "error", "refused", "deadline"];
 impl Engine {
     /// An engine; a client waits for an answer at most `deadline`.
     pub fn new(schema: ShopSchema, views: Views, deadline: Duration) -> Self {
-        Self { schema, views, deadline, tasks: TaskTracker::new() }
+        Self {
+            schema,
+            views,
+            deadline,
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// Where requests and sockets run.
@@ -59,11 +65,15 @@ impl Engine {
 
     /// Runs a query or mutation.
     pub async fn run(&self, mut request: Request, trace: &TraceParent) -> Answer {
-        match kind(&mut request) {
-            Err(error) => refused(code::PARSE_FAILED, error, trace),
+        match inspect(&mut request) {
+            Err(error) => refused(error, trace),
             Ok(Some(OperationType::Subscription)) => {
-                let problem = "subscriptions run over WebSocket, by the protocol graphql-transport-ws";
-                refused(code::BAD_REQUEST, ServerError::new(problem, None), trace)
+                let problem =
+                    "subscriptions run over WebSocket, by the protocol graphql-transport-ws";
+                refused(
+                    coded(code::BAD_REQUEST, ServerError::new(problem, None)),
+                    trace,
+                )
             }
             Ok(kind) => self.run_kind(kind, request, trace).await,
         }
@@ -72,11 +82,8 @@ impl Engine {
     /// Runs whatever comes over a socket: a subscription answers again and again, anything else once.
     pub fn stream(&self, mut request: Request, trace: TraceParent) -> BoxStream<'static, Response> {
         let engine = self.clone();
-        match kind(&mut request) {
-            Err(error) => {
-                let answer = refused(code::PARSE_FAILED, error, &trace);
-                stream::iter([answer.response]).boxed()
-            }
+        match inspect(&mut request) {
+            Err(error) => stream::iter([refused(error, &trace).response]).boxed(),
             Ok(Some(OperationType::Subscription)) => {
                 let request = engine.equip(request, &trace);
                 let responses = engine.schema.execute_stream(request);
@@ -93,10 +100,10 @@ impl Engine {
                     })
                     .boxed()
             }
-            Ok(kind) => stream::once(async move {
-                engine.run_kind(kind, request, &trace).await.response
-            })
-            .boxed(),
+            Ok(kind) => {
+                stream::once(async move { engine.run_kind(kind, request, &trace).await.response })
+                    .boxed()
+            }
         }
     }
 
@@ -108,7 +115,9 @@ impl Engine {
     ) -> Answer {
         let begun = Instant::now();
         let (schema, request) = (self.schema.clone(), self.equip(request, trace));
-        let task = self.tasks.spawn(async move { schema.execute(request).await });
+        let task = self
+            .tasks
+            .spawn(async move { schema.execute(request).await });
         let mut response = match tokio::time::timeout(self.deadline, task).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => failed(ApiError::internal(panic)),
@@ -132,27 +141,54 @@ impl Engine {
 }
 
 /// What kind of operation is asked for; `None` if the request does not say which of several, or one that is not there.
-fn kind(request: &mut Request) -> Result<Option<OperationType>, ServerError> {
-    let name = request.operation_name.clone().filter(|name| !name.is_empty());
+fn inspect(request: &mut Request) -> Result<Option<OperationType>, ServerError> {
+    let name = request
+        .operation_name
+        .take()
+        .filter(|name| !name.is_empty());
     request.operation_name.clone_from(&name);
-    let document = request.parsed_query()?;
-    Ok(operation(document, name.as_deref()))
+    let variables = std::mem::take(&mut request.variables);
+    let document = request
+        .parsed_query()
+        .map_err(|error| coded(code::PARSE_FAILED, error))?;
+    let operation = operation(document, name.as_deref());
+    let kind = operation.map(|operation| operation.node.ty);
+    let problem = operation.and_then(|operation| misplaced(&operation.node, &variables));
+    if let Some(problem) = problem {
+        return Err(coded(
+            code::VALIDATION_FAILED,
+            ServerError::new(problem, None),
+        ));
+    }
+    request.variables = variables;
+    Ok(kind)
 }
 
-fn operation(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+fn operation<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'a Positioned<OperationDefinition>> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(known, _)| known.is_some_and(|known| known == name)),
         None => operations.next().filter(|_| operations.next().is_none()),
     };
-    found.map(|(_, operation)| operation.node.ty)
+    found.map(|(_, operation)| operation)
 }
 
-fn refused(word: &'static str, mut error: ServerError, trace: &TraceParent) -> Answer {
+/// An error under a word of its own.
+pub(super) fn coded(word: &'static str, mut error: ServerError) -> ServerError {
     error.extensions.get_or_insert_default().set("code", word);
+    error
+}
+
+fn refused(mut error: ServerError, trace: &TraceParent) -> Answer {
     dress(&mut error, trace);
     record(None, OUTCOMES[2], Instant::now());
-    Answer { response: Response::from_errors(vec![error]), ran: false }
+    Answer {
+        response: Response::from_errors(vec![error]),
+        ran: false,
+    }
 }
 
 fn failed(error: ApiError) -> Response {
@@ -163,7 +199,10 @@ fn failed(error: ApiError) -> Response {
 fn has_run(response: &Response) -> bool {
     response.data != Value::Null
         || response.errors.is_empty()
-        || response.errors.iter().any(|error| !error.path.is_empty() || error.source.is_some())
+        || response
+            .errors
+            .iter()
+            .any(|error| !error.path.is_empty() || error.source.is_some())
 }
 
 fn dress_all(response: &mut Response, trace: &TraceParent) {

@@ -1,6 +1,6 @@
 //! HTTP: one endpoint for GraphQL, the page that speaks to it, and the routes for those who watch the program.
 //!
-//! `POST /graphql` runs one operation, `GET /graphql` only upgrades to a WebSocket, `GET /` is GraphiQL. Knows nothing of
+//! `POST /graphql` runs one operation, `GET /graphql` only upgrades to a WebSocket, `GET /` is `GraphiQL`. Knows nothing of
 //! the schema but how to run a request on it.
 
 pub mod assets;
@@ -36,8 +36,16 @@ struct Edge {
 }
 
 /// All routes of the program.
-pub fn router(engine: Engine, health: &Health, shutdown: &Shutdown, environment: Environment) -> Router {
-    let edge = Edge { engine, shutdown: shutdown.clone() };
+pub fn router(
+    engine: Engine,
+    health: &Health,
+    shutdown: &Shutdown,
+    environment: Environment,
+) -> Router {
+    let edge = Edge {
+        engine,
+        shutdown: shutdown.clone(),
+    };
     let graphql = Router::new()
         .route("/graphql", get(socket::upgrade).post(post::graphql))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
@@ -46,7 +54,10 @@ pub fn router(engine: Engine, health: &Health, shutdown: &Shutdown, environment:
         Environment::Development => assets::router(),
         Environment::Production => Router::new(),
     };
-    graphql.merge(page).merge(health.router()).layer(middleware::from_fn(measure))
+    graphql
+        .merge(page)
+        .merge(health.router())
+        .layer(middleware::from_fn(measure))
 }
 
 /// Serves until the program is asked to stop, then finishes what is under way.
@@ -60,9 +71,12 @@ pub async fn serve(
     shutdown: &Shutdown,
 ) -> std::io::Result<()> {
     let stop = shutdown.clone();
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { stop.requested().await })
-        .await?;
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async move { stop.requested().await })
+    .await?;
     engine.finish().await;
     Ok(())
 }
@@ -78,7 +92,10 @@ fn trace_of(headers: &axum::http::HeaderMap) -> TraceParent {
 async fn measure(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let response = next.run(request).await;
     metrics::histogram!(
         HTTP_REQUEST_DURATION,

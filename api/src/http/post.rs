@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shop_core::events::TraceParent;
 
-use super::execute::Answer;
+use super::execute::{Answer, coded};
 use super::{EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
 
@@ -38,15 +38,26 @@ pub async fn graphql(
     let request = match read(&headers, body) {
         Ok(request) => request,
         Err((status, problem)) => {
-            let mut error = ServerError::new(problem, None);
-            error.extensions.get_or_insert_default().set("code", code::BAD_REQUEST);
+            let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
             dress(&mut error, &trace);
             let response = async_graphql::Response::from_errors(vec![error]);
-            return render(status, media_type, &Answer { response, ran: false }, &trace);
+            return render(
+                status,
+                media_type,
+                &Answer {
+                    response,
+                    ran: false,
+                },
+                &trace,
+            );
         }
     };
     let answer = edge.engine.run(request, &trace).await;
-    let status = if answer.ran { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let status = if answer.ran {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
     render(status, media_type, &answer, &trace)
 }
 
@@ -62,7 +73,9 @@ fn read(
     let body = body.map_err(|rejection| (rejection.status(), rejection.body_text()))?;
     let bad = |problem: String| (StatusCode::BAD_REQUEST, problem);
     if body.trim_ascii_start().starts_with(b"[") {
-        return Err(bad("a batch is not accepted: send one operation per request".to_owned()));
+        return Err(bad(
+            "a batch is not accepted: send one operation per request".to_owned(),
+        ));
     }
     let body: Body = serde_json::from_slice(&body)
         .map_err(|error| bad(format!("the body is no GraphQL request in JSON: {error}")))?;
@@ -79,8 +92,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn media_type(headers: &HeaderMap) -> &'static str {
-    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(GRAPHQL_JSON));
-    if headers.get_all(header::ACCEPT).iter().any(accepts) { GRAPHQL_JSON } else { JSON }
+    let accepts =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(GRAPHQL_JSON));
+    if headers.get_all(header::ACCEPT).iter().any(accepts) {
+        GRAPHQL_JSON
+    } else {
+        JSON
+    }
 }
 
 fn render(
@@ -95,7 +113,9 @@ fn render(
     } else {
         serde_json::to_vec(&serde_json::json!({ "errors": answer.response.errors }))
     };
-    let Ok(body) = body else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let Ok(body) = body else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let trace_id = HeaderValue::from_str(trace.trace_id());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),

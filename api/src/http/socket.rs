@@ -11,7 +11,9 @@ use std::time::Duration;
 use async_graphql::{Data, Executor, Request, Response};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::extract::ws::{
+    CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+};
 use axum::extract::{FromRequestParts as _, State};
 use axum::http::{self, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
@@ -39,10 +41,14 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How often a sign of life is asked for.
 const PING: Duration = Duration::from_secs(20);
 /// How long a client may be silent; it answers each ping.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How long the protocol's handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// The protocol's code for a message that is none.
+const CLOSE_BAD_REQUEST: u16 = 4400;
+/// The protocol's code for an operation before the handshake.
+const CLOSE_UNAUTHORIZED: u16 = 4401;
 /// The protocol's code for a handshake that did not come.
 const CLOSE_NO_HANDSHAKE: u16 = 4408;
 /// RFC 6455: the server goes away.
@@ -56,10 +62,19 @@ pub async fn upgrade(
 ) -> HttpResponse {
     let Ok(upgrade) = upgrade else {
         let hint = "POST /graphql runs an operation; GET /graphql only upgrades to a WebSocket\n";
-        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], hint).into_response();
+        return (
+            StatusCode::METHOD_NOT_ALLOWED,
+            [(header::ALLOW, "POST")],
+            hint,
+        )
+            .into_response();
     };
     let Some(protocol) = protocol(&headers).await else {
-        return (StatusCode::BAD_REQUEST, format!("the protocol must be {PROTOCOL}\n")).into_response();
+        return (
+            StatusCode::BAD_REQUEST,
+            format!("the protocol must be {PROTOCOL}\n"),
+        )
+            .into_response();
     };
     let tasks = edge.engine.tasks().clone();
     upgrade
@@ -85,8 +100,13 @@ async fn protocol(headers: &HeaderMap) -> Option<GraphQLProtocol> {
     if !offered {
         return None;
     }
-    let shown = http::Request::builder().header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL).body(()).ok()?;
-    GraphQLProtocol::from_request_parts(&mut shown.into_parts().0, &()).await.ok()
+    let shown = http::Request::builder()
+        .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+        .body(())
+        .ok()?;
+    GraphQLProtocol::from_request_parts(&mut shown.into_parts().0, &())
+        .await
+        .ok()
 }
 
 async fn serve(socket: WebSocket, engine: Engine, protocol: GraphQLProtocol, shutdown: Shutdown) {
@@ -101,7 +121,10 @@ async fn serve(socket: WebSocket, engine: Engine, protocol: GraphQLProtocol, shu
             Ok(Data::default())
         }
     };
-    let executor = SocketExecutor { engine, open: Arc::default() };
+    let executor = SocketExecutor {
+        engine,
+        open: Arc::default(),
+    };
     let graphql = GraphQLWebSocket::new_with_pair(
         outgoing.clone(),
         bounded_silence(incoming),
@@ -115,7 +138,10 @@ async fn serve(socket: WebSocket, engine: Engine, protocol: GraphQLProtocol, shu
         () = shutdown.requested() => Some((CLOSE_GOING_AWAY, "the server is going away")),
     };
     if let Some((code, reason)) = close {
-        let frame = CloseFrame { code, reason: reason.into() };
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
         let mut outgoing = outgoing.clone();
         let _ = timeout(WRITE, outgoing.send(Message::Close(Some(frame)))).await;
     }
@@ -141,6 +167,22 @@ fn bounded_silence(
     })
 }
 
+/// The library closes with codes of its own, and with reasons that can be longer than a close frame may be.
+fn by_protocol(message: Message) -> Message {
+    let Message::Close(Some(frame)) = message else {
+        return message;
+    };
+    let (code, reason) = match frame.code {
+        1002 => (CLOSE_BAD_REQUEST, "Invalid message"),
+        1011 => (CLOSE_UNAUTHORIZED, "Unauthorized"),
+        _ => return Message::Close(Some(frame)),
+    };
+    Message::Close(Some(CloseFrame {
+        code,
+        reason: reason.into(),
+    }))
+}
+
 /// Sends what is queued, and pings in between, until there is no more to send or the client does not take it.
 async fn write(mut sink: SplitSink<WebSocket, Message>, mut unsent: Receiver<Message>) {
     let mut pings = tokio::time::interval(PING);
@@ -151,6 +193,7 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut unsent: Receiver<Mes
             _ = pings.tick() => Some(Message::Ping(Bytes::new())),
         };
         let Some(message) = message else { break };
+        let message = by_protocol(message);
         let is_last = matches!(message, Message::Close(_));
         let sent = timeout(WRITE, sink.send(message)).await;
         if is_last || !matches!(sent, Ok(Ok(()))) {

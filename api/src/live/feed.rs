@@ -38,7 +38,10 @@ impl Feed {
         loop {
             if let Err(error) = self.read(settings, hub, &mut backoff).await {
                 let cause = anyhow::Error::new(error);
-                tracing::warn!("live status waits for topic {}: {cause:#}", Topic::OrderStatus);
+                tracing::warn!(
+                    "live status waits for topic {}: {cause:#}",
+                    Topic::OrderStatus
+                );
             }
             self.set(None);
             tokio::time::sleep(backoff.next()).await;
@@ -50,7 +53,11 @@ impl Feed {
     /// # Errors
     /// What is wrong, in words.
     pub async fn probe(&self) -> Result<(), String> {
-        let ping = self.ping.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ping = self
+            .ping
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match ping {
             Some(ping) => ping.probe().await,
             None => Err(format!("topic {} is not being read", Topic::OrderStatus)),

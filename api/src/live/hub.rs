@@ -54,9 +54,16 @@ impl Hub {
     /// Watches one order from now on.
     pub fn watch(&self, order_id: OrderId) -> Mailbox {
         let shared = Arc::<Shared>::default();
-        self.lock().entry(order_id).or_default().push(Arc::downgrade(&shared));
+        self.lock()
+            .entry(order_id)
+            .or_default()
+            .push(Arc::downgrade(&shared));
         metrics::gauge!(LIVE_SUBSCRIPTIONS).increment(1);
-        Mailbox { hub: self.clone(), order_id, shared }
+        Mailbox {
+            hub: self.clone(),
+            order_id,
+            shared,
+        }
     }
 
     /// Gives a state to those who watch the order. Never waits.
@@ -75,7 +82,12 @@ impl Hub {
 
     /// Tells every watcher to read the view: states may have been lost on the way here.
     pub fn resync(&self) {
-        let all: Vec<_> = self.lock().values().flatten().filter_map(Weak::upgrade).collect();
+        let all: Vec<_> = self
+            .lock()
+            .values()
+            .flatten()
+            .filter_map(Weak::upgrade)
+            .collect();
         for watcher in all {
             watcher.lag();
         }
@@ -168,24 +180,46 @@ pub(crate) mod tests {
     /// An order on its way to DELIVERED, version 6, as of a version.
     pub(crate) fn an_order_at(version: u32) -> Order {
         let now = Timestamp::from_millis;
-        let id = "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01".parse().expect("an id");
-        let user_id: UserId = "user_01939f2e-7b1c-7def-8a34-5b6c7d8e9f02".parse().expect("an id");
-        let product_id: ProductId =
-            "product_01939f2e-7b1c-7def-8a34-5b6c7d8e9f03".parse().expect("an id");
-        let price = shop_core::domain::Money { minor: 250, currency: "EUR".parse().expect("EUR") };
+        let id = "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01"
+            .parse()
+            .expect("an id");
+        let user_id: UserId = "user_01939f2e-7b1c-7def-8a34-5b6c7d8e9f02"
+            .parse()
+            .expect("an id");
+        let product_id: ProductId = "product_01939f2e-7b1c-7def-8a34-5b6c7d8e9f03"
+            .parse()
+            .expect("an id");
+        let price = shop_core::domain::Money {
+            minor: 250,
+            currency: "EUR".parse().expect("EUR"),
+        };
         let user = User::create(user_id, now(0), "Ada", "ada@example.org").expect("a user");
         let mug = Product::create(product_id, now(0), "Mug", "", price).expect("a product");
-        let line = NewLine { product_id, quantity: 2, expected_unit_price: None };
+        let line = NewLine {
+            product_id,
+            quantity: 2,
+            expected_unit_price: None,
+        };
         let mut order = Order::place(id, now(1), &user, &[line], &[mug]).expect("an order");
         order.confirm(now(2)).expect("pending");
-        let payment = NewPayment { method: "card".into(), reference: "r-1".into() };
+        let payment = NewPayment {
+            method: "card".into(),
+            reference: "r-1".into(),
+        };
         order.pay(now(3), payment).expect("confirmed");
-        for (at, status) in
-            [(4, OrderStatus::Processing), (5, OrderStatus::Shipped), (6, OrderStatus::Delivered)]
-        {
+        for (at, status) in [
+            (4, OrderStatus::Processing),
+            (5, OrderStatus::Shipped),
+            (6, OrderStatus::Delivered),
+        ] {
             order.advance(now(at), status).expect("the next status");
         }
-        assert!(order.timeline.iter().all(|entry| entry.actor != Actor::System || entry.version == 2));
+        assert!(
+            order
+                .timeline
+                .iter()
+                .all(|entry| entry.actor != Actor::System || entry.version == 2)
+        );
         order.at_version(version).expect("a version from 1 to 6")
     }
 
@@ -203,12 +237,17 @@ pub(crate) mod tests {
     #[test]
     fn watchers_of_an_order_get_its_states_in_order_and_others_get_nothing() {
         let hub = Hub::new();
-        let other = "order_01939f2e-7b1c-7def-8a34-000000000000".parse().expect("an id");
+        let other = "order_01939f2e-7b1c-7def-8a34-000000000000"
+            .parse()
+            .expect("an id");
         let id = an_order_at(1).id;
         let (first, second, elsewhere) = (hub.watch(id), hub.watch(id), hub.watch(other));
         let sent = [published(&hub, 1), published(&hub, 2)];
         for mailbox in [&first, &second] {
-            assert_eq!(sent, [mail_now(mailbox), mail_now(mailbox)].map(|mail| mail.expect("mail")));
+            assert_eq!(
+                sent,
+                [mail_now(mailbox), mail_now(mailbox)].map(|mail| mail.expect("mail"))
+            );
             assert_eq!(mail_now(mailbox), None);
         }
         assert_eq!(mail_now(&elsewhere), None);

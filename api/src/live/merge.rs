@@ -32,8 +32,9 @@ impl Merge {
 
     /// Takes one state, whether it is new, a repeat, out of order or far ahead.
     pub fn offer(&mut self, order: &Order) -> Offer {
-        let missed: Option<Vec<Order>> =
-            (self.told + 1..=order.version).map(|version| order.at_version(version)).collect();
+        let missed: Option<Vec<Order>> = (self.told + 1..=order.version)
+            .map(|version| order.at_version(version))
+            .collect();
         match missed {
             None => Offer::Incomplete,
             Some(missed) => {
@@ -66,7 +67,10 @@ mod tests {
     #[test]
     fn the_next_version_is_told_as_it_is() {
         let mut merge = merge_after(1);
-        assert_eq!(merge.offer(&an_order_at(2)), Offer::Tell(vec![an_order_at(2)]));
+        assert_eq!(
+            merge.offer(&an_order_at(2)),
+            Offer::Tell(vec![an_order_at(2)])
+        );
     }
 
     #[test]
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn whatever_arrives_in_whatever_order_each_version_is_told_once_and_in_order() {
-        // A generator with a fixed seed, so that a failure can be seen again: Numerical Recipes' linear congruence.
+        // A generator with a fixed seed, so that a failure can be heard again: Numerical Recipes' linear congruence.
         let mut seed: u32 = 2_463_534_242;
         let mut random = move |below: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -107,14 +111,14 @@ mod tests {
         for _ in 0..2_000 {
             let first = 1 + random(6);
             let mut merge = merge_after(first);
-            let mut seen = Vec::new();
+            let mut heard = Vec::new();
             let mut newest = first;
             for _ in 0..random(30) {
                 let version = 1 + random(6);
                 newest = newest.max(version);
-                seen.extend(told(merge.offer(&an_order_at(version))));
+                heard.extend(told(merge.offer(&an_order_at(version))));
             }
-            assert_eq!(seen, (first + 1..=newest).collect::<Vec<_>>());
+            assert_eq!(heard, (first + 1..=newest).collect::<Vec<_>>());
         }
     }
 }

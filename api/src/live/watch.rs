@@ -28,7 +28,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// Where orders are read: the views, or a test's own.
 pub trait ReadOrders: Send + 'static {
     /// The order as the view has it, deleted or not.
-    fn read(&self, id: OrderId) -> impl Future<Output = Result<Option<OrderState>, ApiError>> + Send;
+    fn read(
+        &self,
+        id: OrderId,
+    ) -> impl Future<Output = Result<Option<OrderState>, ApiError>> + Send;
 }
 
 impl ReadOrders for Views {
@@ -115,7 +118,9 @@ impl<R: ReadOrders> Watch<R> {
 
     /// Whether the state told all that was missing up to it.
     fn take(&mut self, order: &Order) -> bool {
-        let Offer::Tell(missed) = self.merge.offer(order) else { return false };
+        let Offer::Tell(missed) = self.merge.offer(order) else {
+            return false;
+        };
         for order in missed.into_iter().map(Arc::new) {
             if order.deleted {
                 self.ended = true;
@@ -138,7 +143,10 @@ impl<R: ReadOrders> Watch<R> {
             let filled = match self.views.read(self.order_id).await {
                 Ok(Some(OrderState::Live(order))) => self.take(&order),
                 Ok(Some(OrderState::Deleted(rest))) => {
-                    let told = self.newest.clone().is_some_and(|newest| self.take(&revive(&newest, rest)));
+                    let told = self
+                        .newest
+                        .clone()
+                        .is_some_and(|newest| self.take(&revive(&newest, rest)));
                     self.ended = true;
                     told
                 }
@@ -184,14 +192,16 @@ mod tests {
 
     /// Views that answer what the test lined up, the last answer again and again.
     #[derive(Clone)]
-    struct Answers(Arc<Mutex<VecDeque<Result<Option<OrderState>, ApiError>>>>);
+    struct Answers(Arc<Mutex<VecDeque<Answer>>>);
+
+    type Answer = Result<Option<OrderState>, ApiError>;
 
     impl Answers {
-        fn new(answers: impl IntoIterator<Item = Result<Option<OrderState>, ApiError>>) -> Self {
+        fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
             Self(Arc::new(Mutex::new(answers.into_iter().collect())))
         }
 
-        fn push(&self, answer: Result<Option<OrderState>, ApiError>) {
+        fn push(&self, answer: Answer) {
             let mut answers = self.0.lock().expect("no panic while locked");
             answers.clear();
             answers.push_back(answer);
@@ -210,7 +220,7 @@ mod tests {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the form of an answer")]
-    fn live(version: u32) -> Result<Option<OrderState>, ApiError> {
+    fn live(version: u32) -> Answer {
         Ok(Some(OrderState::Live(Box::new(an_order_at(version)))))
     }
 
@@ -241,7 +251,12 @@ mod tests {
     async fn versions<const N: usize>(watch: &mut Watch<Answers>) -> [u32; N] {
         let mut versions = [0; N];
         for version in &mut versions {
-            *version = watch.next().await.expect("an item").expect("no error").version;
+            *version = watch
+                .next()
+                .await
+                .expect("an item")
+                .expect("no error")
+                .version;
         }
         versions
     }
@@ -271,7 +286,10 @@ mod tests {
     async fn what_never_appears_and_what_was_deleted_is_not_found_and_the_stream_ends() {
         for answer in [Ok(None), Ok(Some(state_of_deleted()))] {
             let (_hub, mut watch) = watching(&Answers::new([answer]));
-            assert!(matches!(watch.next().await, Some(Err(ApiError::NotFound(_)))));
+            assert!(matches!(
+                watch.next().await,
+                Some(Err(ApiError::NotFound(_)))
+            ));
             assert!(watch.next().await.is_none());
         }
     }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shop_core::runtime::settings::{MongoSettings, MysqlSettings};
-use shop_core::testkit::{TestDb, TestViews, eventually};
+use shop_core::testkit::eventually;
 
 use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, UPDATE_PRODUCT, USERS};
 use crate::proxy::{Proxy, server_of};
-use crate::shop::{Options, Shop};
+use crate::shop::{Options, Shop, databases};
 use crate::socket::Socket;
 
 const BOUND: Duration = Duration::from_secs(30);
@@ -24,18 +24,31 @@ fn assert_unavailable(body: &Value) {
     let error = &body["errors"][0];
     assert_eq!(error["extensions"]["code"], "UNAVAILABLE", "{body:#}");
     assert_eq!(error["extensions"]["retryable"], true);
-    assert_eq!(error["extensions"]["traceId"].as_str().map(str::len), Some(32));
+    assert_eq!(
+        error["extensions"]["traceId"].as_str().map(str::len),
+        Some(32)
+    );
     let message = error["message"].as_str().expect("a message");
-    assert!(!message.contains("127.0.0.1") && !message.contains("SQL"), "{message}");
+    assert!(
+        !message.contains("127.0.0.1") && !message.contains("SQL"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mysql_away_is_a_retryable_error_while_queries_work_and_it_comes_back_by_itself() {
-    let (db, views) = tokio::join!(TestDb::new(), TestViews::new());
+    let (db, views) = databases().await;
     let proxy = Proxy::to(server_of(&db.settings().dsn)).await;
     let dsn = proxy.instead(&db.settings().dsn);
-    let mysql = MysqlSettings { dsn, pool_size: 4, timeout: STORE };
-    let options = Options { mysql: Some(mysql), ..Options::default() };
+    let mysql = MysqlSettings {
+        dsn,
+        pool_size: 4,
+        timeout: STORE,
+    };
+    let options = Options {
+        mysql: Some(mysql),
+        ..Options::default()
+    };
     let shop = Shop::over(db, views, options).await;
     shop.done(CREATE_USER, ada(0)["input"].take()).await;
 
@@ -58,11 +71,21 @@ async fn mysql_away_is_a_retryable_error_while_queries_work_and_it_comes_back_by
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mongodb_away_is_a_retryable_error_while_mutations_work_and_it_comes_back_by_itself() {
-    let (db, views) = tokio::join!(TestDb::new(), TestViews::new());
+    let (db, views) = databases().await;
     let proxy = Proxy::to(server_of(&views.settings().uri)).await;
-    let uri = format!("{}?directConnection=true", proxy.instead(&views.settings().uri));
-    let mongo = MongoSettings { uri, pool_size: 4, timeout: STORE };
-    let options = Options { mongo: Some(mongo), ..Options::default() };
+    let uri = format!(
+        "{}?directConnection=true",
+        proxy.instead(&views.settings().uri)
+    );
+    let mongo = MongoSettings {
+        uri,
+        pool_size: 4,
+        timeout: STORE,
+    };
+    let options = Options {
+        mongo: Some(mongo),
+        ..Options::default()
+    };
     let shop = Shop::over(db, views, options).await;
     shop.data(USERS, json!({})).await;
 
@@ -73,7 +96,9 @@ async fn mongodb_away_is_a_retryable_error_while_mutations_work_and_it_comes_bac
     shop.done(CREATE_USER, ada(0)["input"].take()).await;
     let mut socket = Socket::open(shop.addr).await;
     let order = "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01";
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+        .await;
     assert_unavailable(&socket.next("1").await);
     socket.completed("1").await;
 
@@ -90,7 +115,11 @@ async fn a_deadline_that_passes_is_a_retryable_error_and_the_mutation_runs_to_it
     use shop_core::db::{StoreError, products};
 
     let deadline = Some(Duration::from_millis(300));
-    let shop = Shop::with(Options { deadline, ..Options::default() }).await;
+    let shop = Shop::with(Options {
+        deadline,
+        ..Options::default()
+    })
+    .await;
     let product = shop.db.product(1).await;
     let (locked, is_locked) = tokio::sync::oneshot::channel();
     let (unlock, unlocked) = tokio::sync::oneshot::channel::<()>();
@@ -111,12 +140,18 @@ async fn a_deadline_that_passes_is_a_retryable_error_and_the_mutation_runs_to_it
     is_locked.await.expect("the lock");
     let input = json!({ "input": { "id": product.id.to_string(), "name": "Cup" } });
     let body = shop.ask(UPDATE_PRODUCT, input).await;
-    assert_eq!(body["errors"][0]["extensions"]["code"], "DEADLINE_EXCEEDED", "{body:#}");
+    assert_eq!(
+        body["errors"][0]["extensions"]["code"], "DEADLINE_EXCEEDED",
+        "{body:#}"
+    );
     assert_eq!(body["errors"][0]["extensions"]["retryable"], true);
     unlock.send(()).expect("the holder");
     holder.await.expect("no panic").expect("a commit");
     eventually("the mutation to take effect", BOUND, async || {
-        let renamed = shop.db.count("SELECT COUNT(*) FROM products WHERE name = 'Cup'").await;
+        let renamed = shop
+            .db
+            .count("SELECT COUNT(*) FROM products WHERE name = 'Cup'")
+            .await;
         (renamed == 1).then_some(())
     })
     .await;

@@ -43,12 +43,18 @@ impl Asked {
                 Selection::Field(field) => {
                     self.0.insert(format!("{}.{}", set.ty, field.name));
                     for argument in &field.arguments {
-                        self.0.insert(format!("{}.{}({})", set.ty, field.name, argument.name));
+                        self.0
+                            .insert(format!("{}.{}({})", set.ty, field.name, argument.name));
                     }
                     self.note(&field.selection_set);
                 }
                 Selection::InlineFragment(fragment) => {
-                    self.0.extend(fragment.type_condition.iter().map(|ty| format!("... on {ty}")));
+                    self.0.extend(
+                        fragment
+                            .type_condition
+                            .iter()
+                            .map(|ty| format!("... on {ty}")),
+                    );
                     self.note(&fragment.selection_set);
                 }
                 Selection::FragmentSpread(_) => {} // its fragment is noted by itself
@@ -67,7 +73,11 @@ fn files() -> BTreeMap<String, String> {
         .expect("the folder of documents")
         .map(|entry| {
             let path = entry.expect("an entry").path();
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
             (name, std::fs::read_to_string(path).expect("a text"))
         })
         .collect()
@@ -82,8 +92,14 @@ fn asked(schema: &Valid<Schema>) -> Asked {
     for (name, text) in files() {
         let document = ExecutableDocument::parse_and_validate(schema, text, &name)
             .unwrap_or_else(|problems| panic!("{name} does not fit the schema: {problems}"));
-        document.operations.iter().for_each(|operation| asked.note(&operation.selection_set));
-        document.fragments.values().for_each(|fragment| asked.note(&fragment.selection_set));
+        document
+            .operations
+            .iter()
+            .for_each(|operation| asked.note(&operation.selection_set));
+        document
+            .fragments
+            .values()
+            .for_each(|fragment| asked.note(&fragment.selection_set));
     }
     asked
 }
@@ -99,7 +115,10 @@ fn fields(schema: &Schema) -> Vec<(String, &FieldDefinition, Vec<String>)> {
             }
             _ => continue,
         };
-        let through: Vec<_> = interfaces.iter().map(|interface| interface.name.to_string()).collect();
+        let through: Vec<_> = interfaces
+            .iter()
+            .map(|interface| interface.name.to_string())
+            .collect();
         for field in fields.values() {
             all.push((name.to_string(), &***field, through.clone()));
         }
@@ -122,7 +141,10 @@ fn every_field_and_argument_of_the_schema_is_asked_for() {
             forgotten.extend((!asked.has(&name)).then_some(name));
         }
     }
-    assert!(forgotten.is_empty(), "no document in {FOLDER} asks for {forgotten:#?}");
+    assert!(
+        forgotten.is_empty(),
+        "no document in {FOLDER} asks for {forgotten:#?}"
+    );
 }
 
 #[test]
@@ -135,7 +157,10 @@ fn every_type_of_mutation_error_is_asked_for() {
         .iter()
         .filter(|name| !asked.has(&format!("... on {name}")))
         .collect();
-    assert!(forgotten.is_empty(), "no document in {FOLDER} asks for {forgotten:#?}");
+    assert!(
+        forgotten.is_empty(),
+        "no document in {FOLDER} asks for {forgotten:#?}"
+    );
 }
 
 /// The compiler tells of a constant that no test uses; this of a file that has none.

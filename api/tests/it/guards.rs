@@ -14,6 +14,7 @@ struct Fine {
 
 struct Nested;
 
+#[expect(clippy::unused_async, reason = "the macro wants resolvers that are")]
 #[Object]
 impl Nested {
     async fn ok(&self) -> i32 {
@@ -53,11 +54,17 @@ async fn answer(query: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn fields_come_in_the_order_of_the_query_however_slow_a_sibling_is() {
     let query = "{ slow a: fast fine { ok } b: slow c: fast }";
-    assert_eq!(answer(query).await, r#"{"slow":1,"a":2,"fine":{"ok":1},"b":1,"c":2}"#);
+    assert_eq!(
+        answer(query).await,
+        r#"{"slow":1,"a":2,"fine":{"ok":1},"b":1,"c":2}"#
+    );
 }
 
 #[tokio::test]
 async fn an_error_in_a_field_that_can_not_be_null_nulls_its_parent() {
-    assert_eq!(answer("{ nested { ok broken } fast }").await, r#"{"nested":null,"fast":2}"#);
+    assert_eq!(
+        answer("{ nested { ok broken } fast }").await,
+        r#"{"nested":null,"fast":2}"#
+    );
     assert_eq!(answer("{ nested { ok } }").await, r#"{"nested":{"ok":1}}"#);
 }

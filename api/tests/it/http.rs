@@ -10,7 +10,10 @@ use crate::shop::Shop;
 async fn rejected(response: reqwest::Response) -> (StatusCode, Value) {
     let status = response.status();
     let mut body: Value = response.json().await.expect("errors in JSON");
-    assert!(body.get("data").is_none(), "what was not run has no data: {body:#}");
+    assert!(
+        body.get("data").is_none(),
+        "what was not run has no data: {body:#}"
+    );
     (status, body["errors"][0].take())
 }
 
@@ -22,30 +25,70 @@ fn code(error: &Value) -> &str {
 async fn a_body_that_is_no_graphql_request_in_json_is_a_400() {
     let shop = Shop::open().await;
     let valid = json!({ "query": USERS }).to_string();
-    for body in ["", "{", "null", "7", "{}", r#"{"query":7}"#, r#"{"query":"{users{nodes{id}}}","variables":[]}"#] {
-        let request = shop.client.post(shop.url("/graphql")).header(header::CONTENT_TYPE, "application/json");
+    for body in [
+        "",
+        "{",
+        "null",
+        "7",
+        "{}",
+        r#"{"query":7}"#,
+        r#"{"query":"{users{nodes{id}}}","variables":[]}"#,
+    ] {
+        let request = shop
+            .client
+            .post(shop.url("/graphql"))
+            .header(header::CONTENT_TYPE, "application/json");
         let (status, error) = rejected(request.body(body).send().await.expect("an answer")).await;
-        assert_eq!((status, code(&error)), (StatusCode::BAD_REQUEST, "BAD_REQUEST"), "{body}");
+        assert_eq!(
+            (status, code(&error)),
+            (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+            "{body}"
+        );
     }
     let batch = format!("[{valid},{valid}]");
-    let request = shop.client.post(shop.url("/graphql")).header(header::CONTENT_TYPE, "application/json");
+    let request = shop
+        .client
+        .post(shop.url("/graphql"))
+        .header(header::CONTENT_TYPE, "application/json");
     let (status, error) = rejected(request.body(batch).send().await.expect("an answer")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(error["message"].as_str().expect("a message").contains("batch"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .expect("a message")
+            .contains("batch"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_json_is_read_so_that_no_foreign_page_can_post() {
     let shop = Shop::open().await;
     let body = json!({ "query": CREATE_USER }).to_string();
-    let foreign = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"];
+    let foreign = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonp",
+    ];
     for content_type in foreign {
-        let request = shop.client.post(shop.url("/graphql")).header(header::CONTENT_TYPE, content_type);
-        let (status, _) = rejected(request.body(body.clone()).send().await.expect("an answer")).await;
+        let request = shop
+            .client
+            .post(shop.url("/graphql"))
+            .header(header::CONTENT_TYPE, content_type);
+        let (status, _) =
+            rejected(request.body(body.clone()).send().await.expect("an answer")).await;
         assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
     }
-    let request = shop.client.post(shop.url("/graphql")).header(header::CONTENT_TYPE, "Application/JSON; charset=utf-8");
-    let answer = request.body(json!({ "query": "{ __typename }" }).to_string()).send().await.expect("an answer");
+    let request = shop
+        .client
+        .post(shop.url("/graphql"))
+        .header(header::CONTENT_TYPE, "Application/JSON; charset=utf-8");
+    let answer = request
+        .body(json!({ "query": "{ __typename }" }).to_string())
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
@@ -53,7 +96,9 @@ async fn only_json_is_read_so_that_no_foreign_page_can_post() {
 async fn a_body_over_a_megabyte_is_not_read() {
     let shop = Shop::open().await;
     let padding = "#".repeat(1024 * 1024);
-    let response = shop.post(&json!({ "query": format!("{{ __typename }} {padding}") })).await;
+    let response = shop
+        .post(&json!({ "query": format!("{{ __typename }} {padding}") }))
+        .await;
     assert_eq!(rejected(response).await.0, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
@@ -61,10 +106,20 @@ async fn a_body_over_a_megabyte_is_not_read() {
 async fn nothing_runs_by_get_or_another_method() {
     let shop = Shop::open().await;
     let query = "/graphql?query=%7B__typename%7D";
-    for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::PATCH] {
+    for method in [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+    ] {
         let request = shop.client.request(method.clone(), shop.url(query));
         let response = request.send().await.expect("an answer");
-        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(
+            response.status(),
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method}"
+        );
         assert!(response.headers().contains_key(header::ALLOW), "{method}");
     }
 }
@@ -72,24 +127,49 @@ async fn nothing_runs_by_get_or_another_method() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_is_no_graphql_or_does_not_fit_is_a_400_with_its_code() {
     let shop = Shop::open().await;
-    let deep = format!("{{ users {}", "{ nodes { orders ".repeat(30)) + "{ nodes { id } }" + &"} }".repeat(30) + "}";
+    let deep = format!("{{ users {}", "{ nodes { orders ".repeat(30))
+        + "{ nodes { id } }"
+        + &"} }".repeat(30)
+        + "}";
     let wide = "{ users(first: 100) { nodes { orders(first: 100) { nodes { items { productId quantity productName } customer { orders(first: 100) { nodes { id } } } } } } } }";
     for (query, expected) in [
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("", "GRAPHQL_PARSE_FAILED"),
-        ("{ users { nodes { secret } } }", "GRAPHQL_VALIDATION_FAILED"),
-        ("query A { __typename } query B { __typename }", "GRAPHQL_VALIDATION_FAILED"),
-        ("subscription { orderStatusChanged(orderId: \"x\") { version } }", "BAD_REQUEST"),
+        (
+            "{ users { nodes { secret } } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "query A { __typename } query B { __typename }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "subscription { orderStatusChanged(orderId: \"x\") { version } }",
+            "BAD_REQUEST",
+        ),
         (&deep, "QUERY_TOO_COMPLEX"),
         (wide, "QUERY_TOO_COMPLEX"),
     ] {
         let (status, error) = rejected(shop.post(&json!({ "query": query })).await).await;
-        assert_eq!((status, code(&error)), (StatusCode::BAD_REQUEST, expected), "{query}: {error}");
+        assert_eq!(
+            (status, code(&error)),
+            (StatusCode::BAD_REQUEST, expected),
+            "{query}: {error}"
+        );
     }
     let two = "query A { __typename } query B { users { nodes { id } } }";
-    let chosen = shop.post(&json!({ "query": two, "operationName": "A" })).await;
-    assert_eq!(chosen.json::<Value>().await.expect("JSON")["data"], json!({ "__typename": "Query" }));
-    let (_, error) = rejected(shop.post(&json!({ "query": two, "operationName": "C" })).await).await;
+    let chosen = shop
+        .post(&json!({ "query": two, "operationName": "A" }))
+        .await;
+    assert_eq!(
+        chosen.json::<Value>().await.expect("JSON")["data"],
+        json!({ "__typename": "Query" })
+    );
+    let (_, error) = rejected(
+        shop.post(&json!({ "query": two, "operationName": "C" }))
+            .await,
+    )
+    .await;
     assert_eq!(code(&error), "GRAPHQL_VALIDATION_FAILED");
 }
 
@@ -101,12 +181,18 @@ async fn an_answer_has_its_trace_and_the_media_type_that_was_asked_for() {
         .client
         .post(shop.url("/graphql"))
         .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
-        .header(header::ACCEPT, "application/graphql-response+json, application/json;q=0.9")
+        .header(
+            header::ACCEPT,
+            "application/graphql-response+json, application/json;q=0.9",
+        )
         .json(&json!({ "query": "{ user(id: \"7\") { id } }" }));
     let response = request.send().await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK, "it was run");
     assert_eq!(response.headers()["x-trace-id"], trace);
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/graphql-response+json");
+    assert_eq!(
+        response.headers()[header::CONTENT_TYPE],
+        "application/graphql-response+json"
+    );
     let body: Value = response.json().await.expect("JSON");
     assert_eq!(body["data"], json!({ "user": null }));
     assert_eq!(body["errors"][0]["extensions"]["traceId"], trace);
@@ -126,9 +212,24 @@ async fn the_events_of_a_mutation_carry_its_trace() {
         .post(shop.url("/graphql"))
         .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
         .json(&json!({ "query": CREATE_USER, "variables": { "input": input } }));
-    assert!(request.send().await.expect("an answer").status().is_success());
+    assert!(
+        request
+            .send()
+            .await
+            .expect("an answer")
+            .status()
+            .is_success()
+    );
     let events = shop.db.take_outbox().await;
-    let traces: Vec<_> = events.iter().map(|event| event.trace.as_ref().map(|trace| trace.trace_id())).collect();
+    let traces: Vec<_> = events
+        .iter()
+        .map(|event| {
+            event
+                .trace
+                .as_ref()
+                .map(shop_core::events::TraceParent::trace_id)
+        })
+        .collect();
     assert_eq!(traces, [Some(trace)]);
 }
 
@@ -143,14 +244,36 @@ async fn the_schema_can_be_asked_for_as_the_page_does() {
 async fn the_page_and_the_routes_for_operators_are_there() {
     let shop = Shop::open().await;
     shop.data(USERS, json!({})).await;
-    let get = async |path: &str| shop.client.get(shop.url(path)).send().await.expect("an answer");
+    let get = async |path: &str| {
+        shop.client
+            .get(shop.url(path))
+            .send()
+            .await
+            .expect("an answer")
+    };
     let page = get("/").await;
     assert_eq!(page.status(), StatusCode::OK);
-    let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("a text").to_owned();
-    assert!(policy.contains("default-src 'none'") && !policy.contains("http"), "{policy}");
-    assert_eq!(get("/assets/nothing.js").await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(get("/assets/..%2f..%2fCargo.toml").await.status(), StatusCode::NOT_FOUND);
+    let policy = page.headers()[header::CONTENT_SECURITY_POLICY]
+        .to_str()
+        .expect("a text")
+        .to_owned();
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("http"),
+        "{policy}"
+    );
+    assert_eq!(
+        get("/assets/nothing.js").await.status(),
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        get("/assets/..%2f..%2fCargo.toml").await.status(),
+        StatusCode::NOT_FOUND
+    );
     assert_eq!(get("/healthz").await.status(), StatusCode::OK);
-    assert_eq!(get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE, "no dependency is registered");
+    assert_eq!(
+        get("/readyz").await.status(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no dependency is registered"
+    );
     assert_eq!(get("/metrics").await.status(), StatusCode::OK);
 }

@@ -22,29 +22,61 @@ async fn an_order_goes_from_placed_to_delivered_and_every_state_is_seen() {
     assert_eq!(seen().await["nextStatuses"], json!(["PAID", "CANCELED"]));
 
     let paid = shop.done(PAY_ORDER, payment(&order, "r-1")).await["order"].take();
-    assert_eq!((&paid["status"], &paid["version"]), (&json!("PAID"), &json!(3)));
+    assert_eq!(
+        (&paid["status"], &paid["version"]),
+        (&json!("PAID"), &json!(3))
+    );
     for (version, status) in [(4, "PROCESSING"), (5, "SHIPPED"), (6, "DELIVERED")] {
         let input = json!({ "orderId": order, "status": status });
         let step = shop.done(UPDATE_ORDER_STATUS, input).await["order"].take();
-        assert_eq!((&step["status"], &step["version"]), (&json!(status), &json!(version)));
+        assert_eq!(
+            (&step["status"], &step["version"]),
+            (&json!(status), &json!(version))
+        );
         shop.settle().await;
         assert_eq!(seen().await["status"], status);
     }
     let end = seen().await;
     assert_eq!(end["customer"]["name"], end["customerName"]);
-    assert_eq!(end["total"], json!({ "amount": "5.00", "currencyCode": "EUR" }));
-    assert_eq!(end["items"][0]["product"]["id"], end["items"][0]["productId"]);
+    assert_eq!(
+        end["total"],
+        json!({ "amount": "5.00", "currencyCode": "EUR" })
+    );
+    assert_eq!(
+        end["items"][0]["product"]["id"],
+        end["items"][0]["productId"]
+    );
     assert_eq!(end["items"][0]["lineTotal"], end["total"]);
-    assert_eq!((&end["payments"][0]["state"], &end["payments"][0]["amount"]), (&json!("RECORDED"), &end["total"]));
+    assert_eq!(
+        (&end["payments"][0]["state"], &end["payments"][0]["amount"]),
+        (&json!("RECORDED"), &end["total"])
+    );
     let timeline = end["timeline"].as_array().expect("a list");
-    let told: Vec<_> = timeline.iter().map(|entry| (&entry["from"], &entry["to"], &entry["actor"])).collect();
-    let words = ["PENDING", "CONFIRMED", "PAID", "PROCESSING", "SHIPPED", "DELIVERED"].map(|word| json!(word));
-    let actors = ["CUSTOMER", "SYSTEM", "CUSTOMER", "STAFF", "STAFF", "STAFF"].map(|word| json!(word));
+    let told: Vec<_> = timeline
+        .iter()
+        .map(|entry| (&entry["from"], &entry["to"], &entry["actor"]))
+        .collect();
+    let words = [
+        "PENDING",
+        "CONFIRMED",
+        "PAID",
+        "PROCESSING",
+        "SHIPPED",
+        "DELIVERED",
+    ]
+    .map(|word| json!(word));
+    let actors =
+        ["CUSTOMER", "SYSTEM", "CUSTOMER", "STAFF", "STAFF", "STAFF"].map(|word| json!(word));
     let before: Vec<_> = std::iter::once(Value::Null).chain(words.clone()).collect();
-    let expected: Vec<_> = (0..6).map(|at| (&before[at], &words[at], &actors[at])).collect();
+    let expected: Vec<_> = (0..6)
+        .map(|at| (&before[at], &words[at], &actors[at]))
+        .collect();
     assert_eq!(told, expected);
 
-    assert_eq!(shop.done(DELETE_ORDER, json!({ "orderId": order })).await["deletedId"], order);
+    assert_eq!(
+        shop.done(DELETE_ORDER, json!({ "orderId": order })).await["deletedId"],
+        order
+    );
     shop.settle().await;
     assert!(seen().await.is_null());
 }
@@ -54,13 +86,31 @@ async fn more_than_there_is_is_rejected_and_says_what_was_short() {
     let shop = Shop::open().await;
     let (customer, product) = (shop.customer().await, shop.product(3).await);
     let lines = json!([{ "productId": product, "quantity": 4 }]);
-    let order = shop.done(CREATE_ORDER, json!({ "customerId": customer, "lines": lines })).await;
+    let order = shop
+        .done(
+            CREATE_ORDER,
+            json!({ "customerId": customer, "lines": lines }),
+        )
+        .await;
     assert_eq!(order["order"]["status"], "PENDING");
     shop.settle().await;
-    let seen = shop.data(ORDER, json!({ "id": order["order"]["id"] })).await["order"].take();
-    assert_eq!((&seen["status"], &seen["nextStatuses"]), (&json!("REJECTED"), &json!([])));
+    let seen = shop
+        .data(ORDER, json!({ "id": order["order"]["id"] }))
+        .await["order"]
+        .take();
+    assert_eq!(
+        (&seen["status"], &seen["nextStatuses"]),
+        (&json!("REJECTED"), &json!([]))
+    );
     let shortage = &seen["shortages"][0];
-    assert_eq!((&shortage["productId"], &shortage["requested"], &shortage["available"]), (&product, &json!(4), &json!(3)));
+    assert_eq!(
+        (
+            &shortage["productId"],
+            &shortage["requested"],
+            &shortage["available"]
+        ),
+        (&product, &json!(4), &json!(3))
+    );
     assert_eq!(shortage["product"]["id"], product);
 }
 
@@ -74,17 +124,49 @@ async fn lines_that_break_a_rule_are_refused_by_their_field() {
     for (lines, code, path) in [
         (json!([]), "INVALID_INPUT", vec!["input", "lines"]),
         (json!(crowd), "INVALID_INPUT", vec!["input", "lines"]),
-        (json!([line(0)]), "INVALID_INPUT", vec!["input", "lines", "0", "quantity"]),
-        (json!([line(-2)]), "INVALID_INPUT", vec!["input", "lines", "0", "quantity"]),
-        (json!([line(1 << 31)]), "INVALID_INPUT", vec!["input", "lines", "0", "quantity"]),
-        (json!([line(1), line(2)]), "INVALID_INPUT", vec!["input", "lines", "1", "productId"]),
-        (json!([{ "productId": "mug", "quantity": 1 }]), "INVALID_INPUT", vec!["input", "lines", "0", "productId"]),
-        (json!([{ "productId": customer, "quantity": 1 }]), "INVALID_INPUT", vec!["input", "lines", "0", "productId"]),
-        (json!([line(1), { "productId": unknown, "quantity": 1 }]), "NOT_FOUND", vec!["input", "lines", "1", "productId"]),
+        (
+            json!([line(0)]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "0", "quantity"],
+        ),
+        (
+            json!([line(-2)]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "0", "quantity"],
+        ),
+        (
+            json!([line(1 << 31)]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "0", "quantity"],
+        ),
+        (
+            json!([line(1), line(2)]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "1", "productId"],
+        ),
+        (
+            json!([{ "productId": "mug", "quantity": 1 }]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "0", "productId"],
+        ),
+        (
+            json!([{ "productId": customer, "quantity": 1 }]),
+            "INVALID_INPUT",
+            vec!["input", "lines", "0", "productId"],
+        ),
+        (
+            json!([line(1), { "productId": unknown, "quantity": 1 }]),
+            "NOT_FOUND",
+            vec!["input", "lines", "1", "productId"],
+        ),
     ] {
         let input = json!({ "customerId": customer, "lines": lines });
         let error = shop.refused(CREATE_ORDER, input).await;
-        assert_eq!((&error["code"], &error["path"]), (&json!(code), &json!(path)), "{error}");
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!(code), &json!(path)),
+            "{error}"
+        );
     }
 }
 
@@ -93,10 +175,20 @@ async fn an_unknown_customer_is_not_found() {
     let shop = Shop::open().await;
     let unknown = json!("user_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01");
     let lines = json!([{ "productId": shop.product(5).await, "quantity": 1 }]);
-    let error = shop.refused(CREATE_ORDER, json!({ "customerId": unknown, "lines": lines })).await;
-    assert_eq!((&error["__typename"], &error["id"]), (&json!("NotFoundError"), &unknown));
+    let error = shop
+        .refused(
+            CREATE_ORDER,
+            json!({ "customerId": unknown, "lines": lines }),
+        )
+        .await;
+    assert_eq!(
+        (&error["__typename"], &error["id"]),
+        (&json!("NotFoundError"), &unknown)
+    );
     assert_eq!(error["path"], json!(["input", "customerId"]));
-    let error = shop.refused(CREATE_ORDER, json!({ "customerId": "me", "lines": lines })).await;
+    let error = shop
+        .refused(CREATE_ORDER, json!({ "customerId": "me", "lines": lines }))
+        .await;
     assert_eq!(error["path"], json!(["input", "customerId"]));
 }
 
@@ -107,21 +199,43 @@ async fn the_price_is_the_catalogues_and_a_client_may_only_say_what_it_expects()
     let input = |line: Value| json!({ "input": { "customerId": customer, "lines": [line] } });
     let priced = json!({ "productId": product, "quantity": 1, "price": { "amount": "0.01", "currencyCode": "EUR" } });
     let error = shop.invalid(CREATE_ORDER, input(priced)).await;
-    assert!(error["message"].as_str().expect("a message").contains("price"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .expect("a message")
+            .contains("price"),
+        "{error}"
+    );
 
     let expecting = |amount: &str| {
         let price = json!({ "amount": amount, "currencyCode": "EUR" });
         json!({ "productId": product, "quantity": 1, "expectedUnitPrice": price })
     };
     let price = json!({ "amount": "3.00", "currencyCode": "EUR" });
-    shop.done(UPDATE_PRODUCT, json!({ "id": product, "price": price })).await;
-    let error = shop.refused(CREATE_ORDER, input(expecting("2.50"))["input"].take()).await;
+    shop.done(UPDATE_PRODUCT, json!({ "id": product, "price": price }))
+        .await;
+    let error = shop
+        .refused(CREATE_ORDER, input(expecting("2.50"))["input"].take())
+        .await;
     assert_eq!(error["__typename"], "PriceChangedError");
-    assert_eq!((&error["expected"]["amount"], &error["actual"]), (&json!("2.50"), &price));
-    assert_eq!(error["path"], json!(["input", "lines", "0", "expectedUnitPrice"]));
-    let error = shop.refused(CREATE_ORDER, input(expecting("2,50"))["input"].take()).await;
-    assert_eq!(error["path"], json!(["input", "lines", "0", "expectedUnitPrice", "amount"]));
-    let order = shop.done(CREATE_ORDER, input(expecting("3.00"))["input"].take()).await;
+    assert_eq!(
+        (&error["expected"]["amount"], &error["actual"]),
+        (&json!("2.50"), &price)
+    );
+    assert_eq!(
+        error["path"],
+        json!(["input", "lines", "0", "expectedUnitPrice"])
+    );
+    let error = shop
+        .refused(CREATE_ORDER, input(expecting("2,50"))["input"].take())
+        .await;
+    assert_eq!(
+        error["path"],
+        json!(["input", "lines", "0", "expectedUnitPrice", "amount"])
+    );
+    let order = shop
+        .done(CREATE_ORDER, input(expecting("3.00"))["input"].take())
+        .await;
     assert_eq!(order["order"]["total"], price);
 }
 
@@ -130,7 +244,10 @@ async fn paying_twice_and_a_used_reference_are_refused() {
     let shop = Shop::open().await;
     let (first, second) = (shop.order_in(&["PAID"]).await, shop.order_in(&[]).await);
     let error = shop.refused(PAY_ORDER, payment(&first, "another")).await;
-    assert_eq!((&error["__typename"], &error["path"]), (&json!("AlreadyPaidError"), &json!(["input"])));
+    assert_eq!(
+        (&error["__typename"], &error["path"]),
+        (&json!("AlreadyPaidError"), &json!(["input"]))
+    );
     let used = first.as_str().expect("the reference of order_in");
     let error = shop.refused(PAY_ORDER, payment(&second, used)).await;
     assert_eq!(error["__typename"], "PaymentReferenceUsedError");
@@ -145,8 +262,14 @@ async fn paying_before_it_is_confirmed_is_refused() {
     let pending = json!(shop.placed().await.id.to_string());
     let error = shop.refused(PAY_ORDER, payment(&pending, "r-1")).await;
     assert_eq!(error["__typename"], "IllegalTransitionError");
-    assert_eq!((&error["from"], &error["to"]), (&json!("PENDING"), &json!("PAID")));
-    assert_eq!(error["allowed"], json!(["CONFIRMED", "REJECTED", "CANCELED"]));
+    assert_eq!(
+        (&error["from"], &error["to"]),
+        (&json!("PENDING"), &json!("PAID"))
+    );
+    assert_eq!(
+        error["allowed"],
+        json!(["CONFIRMED", "REJECTED", "CANCELED"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,10 +287,26 @@ async fn paying_what_was_canceled_records_the_payment_as_refund_due_and_says_so(
 async fn a_status_that_may_not_follow_is_refused_with_what_may() {
     let shop = Shop::open().await;
     let order = shop.order_in(&["PAID"]).await;
-    for status in ["SHIPPED", "DELIVERED", "PENDING", "CONFIRMED", "PAID", "CANCELED", "REJECTED"] {
-        let error = shop.refused(UPDATE_ORDER_STATUS, json!({ "orderId": order, "status": status })).await;
+    for status in [
+        "SHIPPED",
+        "DELIVERED",
+        "PENDING",
+        "CONFIRMED",
+        "PAID",
+        "CANCELED",
+        "REJECTED",
+    ] {
+        let error = shop
+            .refused(
+                UPDATE_ORDER_STATUS,
+                json!({ "orderId": order, "status": status }),
+            )
+            .await;
         assert_eq!(error["__typename"], "IllegalTransitionError", "{status}");
-        assert_eq!((&error["from"], &error["to"]), (&json!("PAID"), &json!(status)));
+        assert_eq!(
+            (&error["from"], &error["to"]),
+            (&json!("PAID"), &json!(status))
+        );
         assert_eq!(error["allowed"], json!(["PROCESSING", "CANCELED"]));
         assert_eq!(error["path"], json!(["input", "status"]));
     }
@@ -177,18 +316,36 @@ async fn a_status_that_may_not_follow_is_refused_with_what_may() {
 async fn what_is_shipped_is_not_canceled_and_what_is_open_is_not_deleted() {
     let shop = Shop::open().await;
     let order = shop.order_in(&["PAID", "PROCESSING", "SHIPPED"]).await;
-    let error = shop.refused(CANCEL_ORDER, json!({ "orderId": order, "reason": "too late" })).await;
+    let error = shop
+        .refused(
+            CANCEL_ORDER,
+            json!({ "orderId": order, "reason": "too late" }),
+        )
+        .await;
     assert_eq!(error["__typename"], "IllegalTransitionError");
-    assert_eq!((&error["from"], &error["allowed"]), (&json!("SHIPPED"), &json!(["DELIVERED"])));
-    let error = shop.refused(DELETE_ORDER, json!({ "orderId": order })).await;
-    assert_eq!((&error["__typename"], &error["status"]), (&json!("OrderOpenError"), &json!("SHIPPED")));
+    assert_eq!(
+        (&error["from"], &error["allowed"]),
+        (&json!("SHIPPED"), &json!(["DELIVERED"]))
+    );
+    let error = shop
+        .refused(DELETE_ORDER, json!({ "orderId": order }))
+        .await;
+    assert_eq!(
+        (&error["__typename"], &error["status"]),
+        (&json!("OrderOpenError"), &json!("SHIPPED"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_keeps_its_reason_and_makes_the_refund_due() {
     let shop = Shop::open().await;
     let order = shop.order_in(&["PAID"]).await;
-    let error = shop.refused(CANCEL_ORDER, json!({ "orderId": order, "reason": "x".repeat(501) })).await;
+    let error = shop
+        .refused(
+            CANCEL_ORDER,
+            json!({ "orderId": order, "reason": "x".repeat(501) }),
+        )
+        .await;
     assert_eq!(error["path"], json!(["input", "reason"]));
     let input = json!({ "orderId": order, "reason": "changed my mind" });
     let canceled = shop.done(CANCEL_ORDER, input).await["order"].take();
@@ -203,15 +360,24 @@ async fn an_unknown_order_is_not_found() {
     for (document, mut input) in [
         (PAY_ORDER, payment(&json!(UNKNOWN), "r-1")),
         (CANCEL_ORDER, json!({ "orderId": UNKNOWN })),
-        (UPDATE_ORDER_STATUS, json!({ "orderId": UNKNOWN, "status": "SHIPPED" })),
+        (
+            UPDATE_ORDER_STATUS,
+            json!({ "orderId": UNKNOWN, "status": "SHIPPED" }),
+        ),
         (DELETE_ORDER, json!({ "orderId": UNKNOWN })),
     ] {
         let error = shop.refused(document, input.clone()).await;
-        assert_eq!((&error["__typename"], &error["id"]), (&json!("NotFoundError"), &json!(UNKNOWN)));
+        assert_eq!(
+            (&error["__typename"], &error["id"]),
+            (&json!("NotFoundError"), &json!(UNKNOWN))
+        );
         assert_eq!(error["path"], json!(["input", "orderId"]));
         input["orderId"] = json!("order_7");
         let error = shop.refused(document, input).await;
-        assert_eq!((&error["code"], &error["path"]), (&json!("INVALID_INPUT"), &json!(["input", "orderId"])));
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!("INVALID_INPUT"), &json!(["input", "orderId"]))
+        );
     }
 }
 
@@ -223,26 +389,53 @@ async fn a_wrong_type_or_a_missing_field_is_an_error_that_names_the_field() {
     for (variables, named) in [
         (order(json!({ "productId": product })), "quantity"),
         (order(json!({ "quantity": 1 })), "productId"),
-        (order(json!({ "productId": product, "quantity": null })), "quantity"),
-        (order(json!({ "productId": product, "quantity": "1" })), "quantity"),
-        (order(json!({ "productId": product, "quantity": 1.5 })), "quantity"),
-        (order(json!({ "productId": product, "quantity": 1e30 })), "quantity"),
-        (order(json!({ "productId": product, "quantity": [1] })), "quantity"),
-        (order(json!({ "productId": true, "quantity": 1 })), "productId"),
-        (order(json!("a mug")), "lines"),
+        (
+            order(json!({ "productId": product, "quantity": null })),
+            "quantity",
+        ),
+        (
+            order(json!({ "productId": product, "quantity": "1" })),
+            "quantity",
+        ),
+        (
+            order(json!({ "productId": product, "quantity": 1.5 })),
+            "quantity",
+        ),
+        (
+            order(json!({ "productId": product, "quantity": 1e30 })),
+            "quantity",
+        ),
+        (
+            order(json!({ "productId": product, "quantity": [1] })),
+            "quantity",
+        ),
+        (
+            order(json!({ "productId": true, "quantity": 1 })),
+            "productId",
+        ),
+        (order(json!("a mug")), "input.lines.0"),
         (json!({ "input": { "customerId": customer } }), "lines"),
         (json!({ "input": { "lines": [] } }), "customerId"),
         (json!({ "input": null }), "input"),
-        (json!({ "input": 7 }), "input"),
+        (json!({ "input": 7 }), "\"input\""),
         (json!({}), "input"),
     ] {
         let error = shop.invalid(CREATE_ORDER, variables.clone()).await;
         let message = error["message"].as_str().expect("a message");
         assert!(message.contains(named), "{variables} -> {error}");
         let code = error["extensions"]["code"].as_str().expect("a code");
-        assert!(["GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"].contains(&code), "{error}");
+        assert!(
+            ["GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"].contains(&code),
+            "{error}"
+        );
     }
     let variables = json!({ "input": { "orderId": UNKNOWN, "status": "LOST" } });
     let error = shop.invalid(UPDATE_ORDER_STATUS, variables).await;
-    assert!(error["message"].as_str().expect("a message").contains("input.status"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .expect("a message")
+            .contains("input.status"),
+        "{error}"
+    );
 }

@@ -53,7 +53,9 @@ async fn pass(mut client: TcpStream, server: String, mut open: watch::Receiver<b
     if !*open.borrow_and_update() {
         return; // dropped at once: the client sees a connection that breaks
     }
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
+    };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = open.wait_for(|open| !open) => {}

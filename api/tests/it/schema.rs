@@ -10,8 +10,14 @@ const COMMITTED: &str = include_str!("../../../schema.graphql");
 fn the_committed_schema_is_up_to_date() {
     let printed = shop_api::graphql::sdl();
     if printed != COMMITTED {
-        let line = printed.lines().zip(COMMITTED.lines()).position(|(now, then)| now != then);
-        panic!("schema.graphql is out of date from line {}: run `make schema`", line.map_or(0, |line| line + 1));
+        let line = printed
+            .lines()
+            .zip(COMMITTED.lines())
+            .position(|(now, then)| now != then);
+        panic!(
+            "schema.graphql is out of date from line {}: run `make schema`",
+            line.map_or(0, |line| line + 1)
+        );
     }
 }
 
@@ -42,7 +48,10 @@ fn everything_is_described() {
         for (field, definition) in fields {
             look(format!("{name}.{field}"), definition.description.is_some());
             for argument in &definition.arguments {
-                look(format!("{name}.{field}({})", argument.name), argument.description.is_some());
+                look(
+                    format!("{name}.{field}({})", argument.name),
+                    argument.description.is_some(),
+                );
             }
         }
     }

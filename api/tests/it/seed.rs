@@ -14,9 +14,15 @@ async fn an_empty_shop_is_filled_once_through_commands() {
     let ids = |(users, products): &(Vec<_>, Vec<_>)| {
         let users: Vec<shop_core::domain::User> = users.clone();
         let products: Vec<shop_core::domain::Product> = products.clone();
-        (users.iter().map(|one| one.id).collect::<Vec<_>>(), products.iter().map(|one| one.id).collect::<Vec<_>>())
+        (
+            users.iter().map(|one| one.id).collect::<Vec<_>>(),
+            products.iter().map(|one| one.id).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(ids(&again), ids(&(users, products)));
-    assert!(db.take_outbox().await.is_empty(), "the second time emits nothing");
+    assert!(
+        db.take_outbox().await.is_empty(),
+        "the second time emits nothing"
+    );
     assert_eq!(db.ledger_differences().await, 0);
 }

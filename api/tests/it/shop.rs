@@ -18,7 +18,9 @@ use shop_consumers::stock_reservation::StockReservation;
 use shop_core::bus::{Producer, Role};
 use shop_core::db::Db;
 use shop_core::domain::{Order, Product, User};
-use shop_core::events::{Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord};
+use shop_core::events::{
+    Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
+};
 use shop_core::runtime::settings::{Environment, MongoSettings, MysqlSettings};
 use shop_core::runtime::{Health, Shutdown};
 use shop_core::testkit::{TestDb, TestViews};
@@ -67,6 +69,12 @@ impl StatusSink for Statuses {
     }
 }
 
+/// Both sides of a shop. One after the other: migrations block, and may not run inside `join!`.
+pub async fn databases() -> (TestDb, TestViews) {
+    let db = TestDb::new().await;
+    (db, TestViews::new().await)
+}
+
 /// What a test may want otherwise.
 #[derive(Default)]
 pub struct Options {
@@ -96,7 +104,7 @@ impl Shop {
     }
 
     pub async fn with(options: Options) -> Self {
-        let (db, views) = tokio::join!(TestDb::new(), TestViews::new());
+        let (db, views) = databases().await;
         Self::over(db, views, options).await
     }
 
@@ -121,8 +129,20 @@ impl Shop {
         let serving =
             tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
         let roles = Roles::new(db.db(), &views, Statuses::Hub(hub.clone()));
-        let client = Client::builder().timeout(PATIENCE).build().expect("a client");
-        Self { db, views, hub, addr, client, shutdown, serving, roles }
+        let client = Client::builder()
+            .timeout(PATIENCE)
+            .build()
+            .expect("a client");
+        Self {
+            db,
+            views,
+            hub,
+            addr,
+            client,
+            shutdown,
+            serving,
+            roles,
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -131,12 +151,19 @@ impl Shop {
 
     /// Sends a request to GraphQL as it is.
     pub async fn post(&self, body: &Value) -> Response {
-        self.client.post(self.url("/graphql")).json(body).send().await.expect("an answer")
+        self.client
+            .post(self.url("/graphql"))
+            .json(body)
+            .send()
+            .await
+            .expect("an answer")
     }
 
     /// The whole body of the answer to a document.
     pub async fn ask(&self, document: &str, variables: Value) -> Value {
-        let response = self.post(&json!({ "query": document, "variables": variables })).await;
+        let response = self
+            .post(&json!({ "query": document, "variables": variables }))
+            .await;
         response.json().await.expect("a body in JSON")
     }
 
@@ -163,12 +190,19 @@ impl Shop {
     pub async fn refused(&self, document: &str, input: Value) -> Value {
         let before = self.everything().await;
         let mut payload = self.payload(document, input).await;
-        assert_eq!(self.everything().await, before, "a refusal changed something");
+        assert_eq!(
+            self.everything().await,
+            before,
+            "a refusal changed something"
+        );
         let errors = payload["errors"].as_array_mut().expect("a list of errors");
         assert_eq!(errors.len(), 1, "{errors:?}");
         let error = errors.remove(0);
         for (name, object) in payload.as_object().expect("an object") {
-            assert!(name == "errors" || object.is_null(), "{name} is {object} in a refusal");
+            assert!(
+                name == "errors" || object.is_null(),
+                "{name} is {object} in a refusal"
+            );
         }
         error
     }
@@ -177,7 +211,11 @@ impl Shop {
     pub async fn invalid(&self, document: &str, variables: Value) -> Value {
         let before = self.everything().await;
         let mut body = self.ask(document, variables).await;
-        assert_eq!(self.everything().await, before, "an invalid request changed something");
+        assert_eq!(
+            self.everything().await,
+            before,
+            "an invalid request changed something"
+        );
         assert!(body["data"].is_null(), "{body:#}");
         body["errors"][0].take()
     }
@@ -207,12 +245,16 @@ impl Shop {
             let (document, input) = match *status {
                 "PAID" => {
                     let reference = order.clone();
-                    (documents::PAY_ORDER, json!({ "orderId": order, "method": "card", "reference": reference }))
+                    (
+                        documents::PAY_ORDER,
+                        json!({ "orderId": order, "method": "card", "reference": reference }),
+                    )
                 }
                 "CANCELED" => (documents::CANCEL_ORDER, json!({ "orderId": order })),
-                status => {
-                    (documents::UPDATE_ORDER_STATUS, json!({ "orderId": order, "status": status }))
-                }
+                status => (
+                    documents::UPDATE_ORDER_STATUS,
+                    json!({ "orderId": order, "status": status }),
+                ),
             };
             self.done(document, input).await;
             self.settle().await;
@@ -248,7 +290,9 @@ impl Drop for Shop {
 
 /// The only member of an object.
 pub fn only_member(object: Value) -> Value {
-    let Value::Object(members) = object else { panic!("{object} is no object") };
+    let Value::Object(members) = object else {
+        panic!("{object} is no object")
+    };
     let mut members = members.into_iter();
     let (_, value) = members.next().expect("a member");
     assert!(members.next().is_none(), "more than one member");
@@ -283,12 +327,20 @@ impl<S: StatusSink> Roles<S> {
             let mut topics: HashMap<Topic, Vec<Envelope>> = HashMap::new();
             for event in events {
                 let envelope = self.envelope(event);
-                topics.entry(envelope.source.topic).or_default().push(envelope);
+                topics
+                    .entry(envelope.source.topic)
+                    .or_default()
+                    .push(envelope);
             }
             let of = |topic: Topic| topics.get(&topic).cloned().unwrap_or_default();
             handle(&self.reservation, of(Topic::Orders)).await;
             handle(&self.saga, of(Topic::Stock)).await;
-            for topic in [Topic::Users, Topic::Products, Topic::StockLevels, Topic::Orders] {
+            for topic in [
+                Topic::Users,
+                Topic::Products,
+                Topic::StockLevels,
+                Topic::Orders,
+            ] {
                 handle(&self.projector, of(topic)).await;
             }
         }
@@ -297,8 +349,15 @@ impl<S: StatusSink> Roles<S> {
     fn envelope(&self, stored: StoredEvent) -> Envelope {
         let topic = stored.aggregate_type.topic();
         let offset = self.offset.fetch_add(1, Ordering::Relaxed);
-        let source = Source { topic, partition: 0, offset };
-        Envelope { source, event: decode(topic, &stored.into_record()) }
+        let source = Source {
+            topic,
+            partition: 0,
+            offset,
+        };
+        Envelope {
+            source,
+            event: decode(topic, &stored.into_record()),
+        }
     }
 }
 
@@ -311,7 +370,11 @@ async fn handle(role: &impl Role, batch: Vec<Envelope>) {
 
 fn decode(topic: Topic, record: &WireRecord) -> Event {
     let header = |name: &str| {
-        record.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        record
+            .headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     };
     Event::decode(topic, header, &record.value).expect("our own events are readable")
 }

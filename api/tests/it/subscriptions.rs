@@ -26,7 +26,11 @@ async fn ship(shop: &Shop, order: &Value) {
     let payment = json!({ "orderId": order, "method": "card", "reference": order });
     shop.done(PAY_ORDER, payment).await;
     for status in ["PROCESSING", "SHIPPED"] {
-        shop.done(UPDATE_ORDER_STATUS, json!({ "orderId": order, "status": status })).await;
+        shop.done(
+            UPDATE_ORDER_STATUS,
+            json!({ "orderId": order, "status": status }),
+        )
+        .await;
     }
 }
 
@@ -35,18 +39,32 @@ async fn a_subscriber_sees_the_snapshot_and_then_every_version_once() {
     let shop = Shop::open().await;
     let order = shop.order_in(&[]).await;
     let mut socket = Socket::open(shop.addr).await;
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+        .await;
     let first = change(&mut socket).await;
-    assert_eq!((&first["version"], &first["status"]), (&json!(2), &json!("CONFIRMED")));
-    assert_eq!((&first["previousStatus"], &first["reason"]), (&json!("PENDING"), &json!("stock reserved")));
+    assert_eq!(
+        (&first["version"], &first["status"]),
+        (&json!(2), &json!("CONFIRMED"))
+    );
+    assert_eq!(
+        (&first["previousStatus"], &first["reason"]),
+        (&json!("PENDING"), &json!("stock reserved"))
+    );
     assert_eq!((&first["orderId"], &first["order"]["id"]), (&order, &order));
 
     ship(&shop, &order).await;
     shop.settle().await; // three versions in one batch
     for (version, status) in [(3, "PAID"), (4, "PROCESSING"), (5, "SHIPPED")] {
         let next = change(&mut socket).await;
-        assert_eq!((&next["version"], &next["status"]), (&json!(version), &json!(status)));
-        assert_eq!((&next["order"]["version"], &next["order"]["status"]), (&json!(version), &json!(status)));
+        assert_eq!(
+            (&next["version"], &next["status"]),
+            (&json!(version), &json!(status))
+        );
+        assert_eq!(
+            (&next["order"]["version"], &next["order"]["status"]),
+            (&json!(version), &json!(status))
+        );
         let length = next["order"]["timeline"].as_array().expect("a list").len();
         assert_eq!(length, version, "the order is as of this version");
     }
@@ -57,14 +75,22 @@ async fn an_order_whose_view_is_not_there_yet_is_waited_for() {
     let shop = Shop::open().await;
     let order = json!(shop.placed().await.id.to_string());
     let mut socket = Socket::open(shop.addr).await;
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
-    eventually("the subscriber to register", BOUND, async || (shop.hub.watching() == 1).then_some(())).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+        .await;
+    eventually("the subscriber to register", BOUND, async || {
+        (shop.hub.watching() == 1).then_some(())
+    })
+    .await;
     shop.settle().await;
     let mut versions = Vec::new();
     while versions.last() != Some(&json!(2)) {
         versions.push(change(&mut socket).await["version"].take());
     }
-    assert!([vec![json!(1), json!(2)], vec![json!(2)]].contains(&versions), "{versions:?}");
+    assert!(
+        [vec![json!(1), json!(2)], vec![json!(2)]].contains(&versions),
+        "{versions:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,9 +98,14 @@ async fn an_order_that_never_appears_is_not_found_after_a_bounded_wait() {
     let shop = Shop::open().await;
     let mut socket = Socket::open(shop.addr).await;
     let unknown = "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01";
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": unknown })).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": unknown }))
+        .await;
     let answer = socket.next("1").await;
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "NOT_FOUND", "{answer:#}");
+    assert_eq!(
+        answer["errors"][0]["extensions"]["code"], "NOT_FOUND",
+        "{answer:#}"
+    );
     socket.completed("1").await;
 }
 
@@ -83,7 +114,9 @@ async fn a_deleted_order_ends_its_stream() {
     let shop = Shop::open().await;
     let order = shop.order_in(&["CANCELED"]).await;
     let mut socket = Socket::open(shop.addr).await;
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+        .await;
     assert_eq!(change(&mut socket).await["status"], "CANCELED");
     shop.done(DELETE_ORDER, json!({ "orderId": order })).await;
     shop.settle().await;
@@ -95,9 +128,15 @@ async fn statuses_that_got_lost_on_the_way_are_filled_from_the_view() {
     let shop = Shop::open().await;
     let order = shop.order_in(&[]).await;
     let mut socket = Socket::open(shop.addr).await;
-    socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
+    socket
+        .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+        .await;
     assert_eq!(change(&mut socket).await["version"], 2);
-    let nobody = Roles::new(shop.db.db(), &shop.views, Statuses::Hub(shop_api::live::Hub::new()));
+    let nobody = Roles::new(
+        shop.db.db(),
+        &shop.views,
+        Statuses::Hub(shop_api::live::Hub::new()),
+    );
     ship(&shop, &order).await;
     nobody.settle(&shop.db).await; // the views are written, and nobody is told
     shop.hub.resync();
@@ -116,7 +155,11 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
         async move { feed.run(bus.settings(), &hub).await }
     });
     eventually("the feed to read", BOUND, async || feed.probe().await.ok()).await;
-    let roles = Roles::new(shop.db.db(), &shop.views, Statuses::Topic(bus.producer().clone()));
+    let roles = Roles::new(
+        shop.db.db(),
+        &shop.views,
+        Statuses::Topic(bus.producer().clone()),
+    );
 
     let (customer, product) = (shop.customer().await, shop.product(100).await);
     let lines = json!([{ "productId": product, "quantity": 2 }]);
@@ -126,7 +169,9 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
         let order = shop.done(CREATE_ORDER, input).await["order"]["id"].take();
         for _ in 0..3 {
             let mut socket = Socket::open(shop.addr).await;
-            socket.subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order })).await;
+            socket
+                .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
+                .await;
             watching.push((order.clone(), socket));
         }
     }
@@ -139,11 +184,21 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
     let mut statuses = bus.events(shop_core::events::Topic::OrderStatus).await;
     statuses.reverse();
     let again = statuses.into_iter().map(|status| {
-        (shop_core::events::Topic::OrderStatus, status.event.encode(bus.settings().encoding))
+        (
+            shop_core::events::Topic::OrderStatus,
+            status.event.encode(bus.settings().encoding),
+        )
     });
-    bus.producer().send_all(again.collect()).await.expect("the repeats are sent");
+    bus.producer()
+        .send_all(again.collect())
+        .await
+        .expect("the repeats are sent");
     for (order, _) in watching.iter().step_by(3) {
-        shop.done(UPDATE_ORDER_STATUS, json!({ "orderId": order, "status": "DELIVERED" })).await;
+        shop.done(
+            UPDATE_ORDER_STATUS,
+            json!({ "orderId": order, "status": "DELIVERED" }),
+        )
+        .await;
     }
     roles.settle(&shop.db).await;
 

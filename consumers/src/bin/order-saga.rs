@@ -1,5 +1,9 @@
 //! The program `order-saga`.
 
-fn main() -> std::process::ExitCode {
-    shop_core::runtime::main(shop_core::runtime::Program::OrderSaga, shop_consumers::order_saga::run)
+use std::process::ExitCode;
+
+use shop_core::runtime::{self, Program};
+
+fn main() -> ExitCode {
+    runtime::main(Program::OrderSaga, shop_consumers::order_saga::run)
 }

@@ -1,5 +1,9 @@
 //! The program `outbox-relay`.
 
-fn main() -> std::process::ExitCode {
-    shop_core::runtime::main(shop_core::runtime::Program::OutboxRelay, shop_consumers::outbox_relay::run)
+use std::process::ExitCode;
+
+use shop_core::runtime::{self, Program};
+
+fn main() -> ExitCode {
+    runtime::main(Program::OutboxRelay, shop_consumers::outbox_relay::run)
 }

@@ -1,5 +1,9 @@
 //! The program `projector`.
 
-fn main() -> std::process::ExitCode {
-    shop_core::runtime::main(shop_core::runtime::Program::Projector, shop_consumers::projector::run)
+use std::process::ExitCode;
+
+use shop_core::runtime::{self, Program};
+
+fn main() -> ExitCode {
+    runtime::main(Program::Projector, shop_consumers::projector::run)
 }

@@ -1,5 +1,12 @@
 //! The program `stock-reservation`.
 
-fn main() -> std::process::ExitCode {
-    shop_core::runtime::main(shop_core::runtime::Program::StockReservation, shop_consumers::stock_reservation::run)
+use std::process::ExitCode;
+
+use shop_core::runtime::{self, Program};
+
+fn main() -> ExitCode {
+    runtime::main(
+        Program::StockReservation,
+        shop_consumers::stock_reservation::run,
+    )
 }

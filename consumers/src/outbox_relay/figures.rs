@@ -13,16 +13,22 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// sending it.
 pub(super) async fn publish(db: &Db) -> Infallible {
     loop {
-        let read =
-            db.transaction("outbox_depth", async |conn| outbox::depth(conn).await).await;
+        let read = db
+            .transaction("outbox_depth", async |conn| outbox::depth(conn).await)
+            .await;
         match read {
             Ok(depth) => {
-                #[expect(clippy::cast_precision_loss, reason = "a metric; exact below 2^53 rows")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a metric; exact below 2^53 rows"
+                )]
                 metrics::gauge!(OUTBOX_DEPTH).set(depth.rows as f64);
                 metrics::gauge!(OUTBOX_OLDEST_AGE).set(depth.oldest_age_seconds);
             }
             // The leader's own connection will notice; here the figures are only late.
-            Err::<_, StoreError>(error) => tracing::debug!("failed to read the outbox's depth: {error}"),
+            Err::<_, StoreError>(error) => {
+                tracing::debug!("failed to read the outbox's depth: {error}");
+            }
         }
         tokio::time::sleep(INTERVAL).await;
     }

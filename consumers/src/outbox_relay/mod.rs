@@ -53,7 +53,8 @@ pub async fn relay(
     shutdown: Shutdown,
     health: Option<&Health>,
 ) -> anyhow::Result<()> {
-    let db = Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
+    let db =
+        Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let producer = CurrentProducer::new(&settings.kafka)?;
     if let Some(health) = health {
         register_probes(health, &db, &producer);
@@ -61,7 +62,9 @@ pub async fn relay(
     metrics::gauge!(OUTBOX_LEADER).set(0.0);
     let mut backoff = Backoff::with_base(FIRST_WAIT);
     while !shutdown.is_requested() {
-        let Err(error) = term(settings, &db, &producer, &shutdown, &mut backoff).await else { break };
+        let Err(error) = term(settings, &db, &producer, &shutdown, &mut backoff).await else {
+            break;
+        };
         let wait = backoff.next();
         tracing::warn!("relaying was interrupted, standing again in {wait:.1?}: {error:#}");
         tokio::select! {
@@ -80,7 +83,9 @@ async fn term(
     shutdown: &Shutdown,
     backoff: &mut Backoff,
 ) -> anyhow::Result<()> {
-    let Some(lock) = elected(settings, shutdown).await? else { return Ok(()) };
+    let Some(lock) = elected(settings, shutdown).await? else {
+        return Ok(());
+    };
     tracing::info!("holds lock {}: sends from now on", lock.name());
     metrics::gauge!(OUTBOX_LEADER).set(1.0);
     let current = producer.get();
@@ -104,7 +109,11 @@ async fn elected(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Opt
         let mut lock = NamedLock::connect(&settings.mysql, LOCK, settings.outbox.lease)
             .await
             .context("failed to connect for the lock")?;
-        while !lock.try_lock().await.context("failed to ask for the lock")? {
+        while !lock
+            .try_lock()
+            .await
+            .context("failed to ask for the lock")?
+        {
             tokio::time::sleep(STANDBY_INTERVAL).await;
         }
         anyhow::Ok(lock)
@@ -125,11 +134,17 @@ struct CurrentProducer {
 impl CurrentProducer {
     fn new(settings: &KafkaSettings) -> anyhow::Result<Self> {
         let producer = Arc::new(Mutex::new(Self::fresh(settings)?));
-        Ok(Self { settings: Arc::new(settings.clone()), producer })
+        Ok(Self {
+            settings: Arc::new(settings.clone()),
+            producer,
+        })
     }
 
     fn get(&self) -> Producer {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.producer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn replace(&self) -> anyhow::Result<()> {
@@ -147,7 +162,11 @@ fn register_probes(health: &Health, db: &Db, producer: &CurrentProducer) {
     let db = db.clone();
     health.register("mysql", move || {
         let db = db.clone();
-        async move { db.ping().await.map_err(|error| format!("{:#}", anyhow::Error::from(error))) }
+        async move {
+            db.ping()
+                .await
+                .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+        }
     });
     let producer = producer.clone();
     health.register("kafka", move || {

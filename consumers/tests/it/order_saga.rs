@@ -27,15 +27,35 @@ async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
     let good = db.order(customer.id, mug.id, 2).await;
     let short = db.order(customer.id, mug.id, 2).await;
     let batch = decisions(&db).await;
-    assert_eq!(handle(&saga, &batch).await, [Outcome::Applied, Outcome::Applied]);
+    assert_eq!(
+        handle(&saga, &batch).await,
+        [Outcome::Applied, Outcome::Applied]
+    );
     let rejected = stored(&db, short.id).await;
-    assert_eq!((rejected.status, rejected.shortages[0].available), (OrderStatus::Rejected, 1));
-    let announced: Vec<_> = db.take_outbox().await.into_iter().map(|event| event.kind).collect();
-    assert_eq!(announced, [EventType::OrderConfirmed, EventType::OrderRejected]);
+    assert_eq!(
+        (rejected.status, rejected.shortages[0].available),
+        (OrderStatus::Rejected, 1)
+    );
+    let announced: Vec<_> = db
+        .take_outbox()
+        .await
+        .into_iter()
+        .map(|event| event.kind)
+        .collect();
+    assert_eq!(
+        announced,
+        [EventType::OrderConfirmed, EventType::OrderRejected]
+    );
 
-    assert_eq!(handle(&saga, &batch).await, [Outcome::Duplicate, Outcome::Duplicate]);
+    assert_eq!(
+        handle(&saga, &batch).await,
+        [Outcome::Duplicate, Outcome::Duplicate]
+    );
     let republished: Vec<Envelope> = batch.iter().map(under_another_id).collect();
-    assert_eq!(handle(&saga, &republished).await, [Outcome::Refused, Outcome::Refused]);
+    assert_eq!(
+        handle(&saga, &republished).await,
+        [Outcome::Refused, Outcome::Refused]
+    );
     assert_eq!(stored(&db, good.id).await.version, 2);
     assert!(db.take_outbox().await.is_empty());
 }
@@ -48,7 +68,11 @@ async fn a_decision_that_comes_after_the_cancellation_changes_nothing() {
     let mug = db.product(3).await;
     let order = db.order(customer.id, mug.id, 2).await;
     let batch = decisions(&db).await;
-    let cmd = CancelOrder { order_id: order.id, actor: Actor::Customer, reason: None };
+    let cmd = CancelOrder {
+        order_id: order.id,
+        actor: Actor::Customer,
+        reason: None,
+    };
     cancel_order(db.db(), &call(), cmd).await.expect("canceled");
     db.take_outbox().await;
     assert_eq!(handle(&saga, &batch).await, [Outcome::Refused]);
@@ -71,7 +95,11 @@ async fn shuffled_and_doubled_decisions_confirm_each_order_once() {
     for batch in doubled.chunks(5) {
         handle(&saga, batch).await;
     }
-    assert_eq!(db.count("SELECT COUNT(*) FROM orders WHERE status = 'CONFIRMED' AND version = 2").await, 12);
+    assert_eq!(
+        db.count("SELECT COUNT(*) FROM orders WHERE status = 'CONFIRMED' AND version = 2")
+            .await,
+        12
+    );
     let announced = db.take_outbox().await;
     assert_eq!(announced.len(), 12);
 }

@@ -11,17 +11,33 @@ use shop_core::testkit::TestDb;
 /// What a topic would bring of the events in the outbox; they count as sent.
 pub async fn sent(db: &TestDb, topic: Topic) -> Vec<Envelope> {
     let events = db.take_outbox().await;
-    let of_topic = events.into_iter().filter(|event| event.aggregate_type.topic() == topic);
-    of_topic.zip(0..).map(|(event, offset)| envelope(topic, offset, event)).collect()
+    let of_topic = events
+        .into_iter()
+        .filter(|event| event.aggregate_type.topic() == topic);
+    of_topic
+        .zip(0..)
+        .map(|(event, offset)| envelope(topic, offset, event))
+        .collect()
 }
 
 fn envelope(topic: Topic, offset: i64, stored: StoredEvent) -> Envelope {
     let record = stored.into_record();
     let header = |name: &str| {
-        record.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        record
+            .headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     };
     let event = Event::decode(topic, header, &record.value).expect("our own events are readable");
-    Envelope { source: shop_core::events::Source { topic, partition: 0, offset }, event }
+    Envelope {
+        source: shop_core::events::Source {
+            topic,
+            partition: 0,
+            offset,
+        },
+        event,
+    }
 }
 
 /// The same state in a new event, as a republication under another id would bring it.
@@ -57,7 +73,10 @@ impl Shuffle {
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).expect("31 bits") % bound
     }
 

@@ -21,18 +21,36 @@ async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
         db.order(customer.id, mug.id, 2).await;
     }
     let batch = sent(&db, Topic::Orders).await;
-    assert_eq!(handle(&role, &batch).await, [Outcome::Applied, Outcome::Applied]);
-    let announced: Vec<_> = db.take_outbox().await.into_iter().map(|event| event.kind).collect();
+    assert_eq!(
+        handle(&role, &batch).await,
+        [Outcome::Applied, Outcome::Applied]
+    );
+    let announced: Vec<_> = db
+        .take_outbox()
+        .await
+        .into_iter()
+        .map(|event| event.kind)
+        .collect();
     assert_eq!(
         announced,
-        [EventType::StockReserved, EventType::StockRejected, EventType::StockLevelChanged]
+        [
+            EventType::StockReserved,
+            EventType::StockRejected,
+            EventType::StockLevelChanged
+        ]
     );
 
     // The crash between commit and offset, and the same state under new event ids.
     let state = db.dump(STATE).await;
-    assert_eq!(handle(&role, &batch).await, [Outcome::Duplicate, Outcome::Duplicate]);
+    assert_eq!(
+        handle(&role, &batch).await,
+        [Outcome::Duplicate, Outcome::Duplicate]
+    );
     let republished: Vec<Envelope> = batch.iter().map(under_another_id).collect();
-    assert_eq!(handle(&role, &republished).await, [Outcome::Duplicate, Outcome::Duplicate]);
+    assert_eq!(
+        handle(&role, &republished).await,
+        [Outcome::Duplicate, Outcome::Duplicate]
+    );
     assert_eq!(db.dump(STATE).await, state);
     assert!(db.take_outbox().await.is_empty());
 }
@@ -44,11 +62,18 @@ async fn an_order_that_was_canceled_before_its_hold_never_holds() {
     let customer = db.customer().await;
     let mug = db.product(3).await;
     let order = db.order(customer.id, mug.id, 2).await;
-    let cmd = CancelOrder { order_id: order.id, actor: Actor::Customer, reason: None };
+    let cmd = CancelOrder {
+        order_id: order.id,
+        actor: Actor::Customer,
+        reason: None,
+    };
     cancel_order(db.db(), &call(), cmd).await.expect("canceled");
     let mut batch = sent(&db, Topic::Orders).await;
     batch.reverse();
-    assert_eq!(handle(&role, &batch).await, [Outcome::Applied, Outcome::Duplicate]);
+    assert_eq!(
+        handle(&role, &batch).await,
+        [Outcome::Applied, Outcome::Duplicate]
+    );
     assert_eq!(db.count("SELECT reserved FROM stock").await, 0);
     assert!(db.take_outbox().await.is_empty());
 }
@@ -65,7 +90,11 @@ async fn shuffled_and_doubled_events_end_in_the_stock_of_the_undisturbed_run() {
         for index in 0..10 {
             let order = db.order(customer.id, mug.id, 2).await;
             if index % 3 == 0 {
-                let cmd = CancelOrder { order_id: order.id, actor: Actor::Staff, reason: None };
+                let cmd = CancelOrder {
+                    order_id: order.id,
+                    actor: Actor::Staff,
+                    reason: None,
+                };
                 cancel_order(db.db(), &call(), cmd).await.expect("canceled");
                 canceled += 1;
             }

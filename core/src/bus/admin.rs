@@ -44,8 +44,11 @@ pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result
     let work = async {
         let admin = admin(settings)?;
         let before = partitions(&admin, settings).await?;
-        let missing: Vec<_> =
-            wanted.iter().copied().filter(|topic| !before.contains_key(topic)).collect();
+        let missing: Vec<_> = wanted
+            .iter()
+            .copied()
+            .filter(|topic| !before.contains_key(topic))
+            .collect();
         let created = create(&admin, settings, &missing).await?;
         while !missing.is_empty() {
             let now = partitions(&admin, settings).await?;
@@ -58,11 +61,18 @@ pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result
             .into_iter()
             .filter(|&(topic, count)| wanted.contains(&topic) && count != settings.partitions)
             .collect();
-        Ok(Topics { created, other_partitions })
+        Ok(Topics {
+            created,
+            other_partitions,
+        })
     };
     let topics = match tokio::time::timeout(BOUND, work).await {
         Ok(result) => result?,
-        Err(_) => return Err(BusError::away(anyhow!("topics were not ready within {BOUND:?}"))),
+        Err(_) => {
+            return Err(BusError::away(anyhow!(
+                "topics were not ready within {BOUND:?}"
+            )));
+        }
     };
     for topic in &topics.created {
         tracing::info!("created topic {}", settings.topics.name(*topic));
@@ -83,14 +93,22 @@ pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result
 /// [`BusError::Unavailable`].
 pub async fn delete_topics(settings: &KafkaSettings, topics: &[Topic]) -> Result<(), BusError> {
     let admin = admin(settings)?;
-    let names: Vec<_> = topics.iter().map(|topic| settings.topics.name(*topic)).collect();
+    let names: Vec<_> = topics
+        .iter()
+        .map(|topic| settings.topics.name(*topic))
+        .collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let results = admin.delete_topics(&names, &options()).await.map_err(BusError::away)?;
+    let results = admin
+        .delete_topics(&names, &options())
+        .await
+        .map_err(BusError::away)?;
     for result in results {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
             Err((name, code)) => {
-                return Err(BusError::away(anyhow!("failed to delete topic {name}: {code}")));
+                return Err(BusError::away(anyhow!(
+                    "failed to delete topic {name}: {code}"
+                )));
             }
         }
     }
@@ -105,7 +123,9 @@ fn admin(settings: &KafkaSettings) -> Result<Admin, BusError> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+    AdminOptions::new()
+        .request_timeout(Some(ANSWER))
+        .operation_timeout(Some(ANSWER))
 }
 
 async fn create(
@@ -118,17 +138,29 @@ async fn create(
     }
     let shapes: Vec<_> = missing
         .iter()
-        .map(|topic| (settings.topics.name(*topic), topic.retention_ms().to_string()))
+        .map(|topic| {
+            (
+                settings.topics.name(*topic),
+                topic.retention_ms().to_string(),
+            )
+        })
         .collect();
     let new: Vec<_> = shapes
         .iter()
         .map(|(name, retention)| {
-            NewTopic::new(name, settings.partitions, TopicReplication::Fixed(settings.replication))
-                .set("cleanup.policy", "delete")
-                .set("retention.ms", retention)
+            NewTopic::new(
+                name,
+                settings.partitions,
+                TopicReplication::Fixed(settings.replication),
+            )
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", retention)
         })
         .collect();
-    let results = admin.create_topics(&new, &options()).await.map_err(BusError::away)?;
+    let results = admin
+        .create_topics(&new, &options())
+        .await
+        .map_err(BusError::away)?;
     let mut created = Vec::new();
     for result in results {
         match result {
@@ -136,7 +168,9 @@ async fn create(
             // Another program was quicker.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
-                return Err(BusError::away(anyhow!("failed to create topic {name}: {code}")));
+                return Err(BusError::away(anyhow!(
+                    "failed to create topic {name}: {code}"
+                )));
             }
         }
     }

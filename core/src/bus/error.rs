@@ -63,7 +63,11 @@ impl BusError {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::QueueFull,
             ) => Self::Unavailable(error.into()),
-            _ => Self::Refused { topic, key: key.to_owned(), cause: error.into() },
+            _ => Self::Refused {
+                topic,
+                key: key.to_owned(),
+                cause: error.into(),
+            },
         }
     }
 }

@@ -42,12 +42,18 @@ pub(super) fn member(
     let instance = instance_id(settings, role, worker);
     let mut config: ClientConfig = consumer_config(&settings.kafka, &instance);
     config
-        .set("group.id", format!("{}{role}", settings.kafka.topics.prefix()))
+        .set(
+            "group.id",
+            format!("{}{role}", settings.kafka.topics.prefix()),
+        )
         .set("group.instance.id", &instance)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", session.as_millis().to_string())
         // How fast a member learns of a rebalance.
-        .set("heartbeat.interval.ms", (session.as_millis() / 8).clamp(100, 1000).to_string())
+        .set(
+            "heartbeat.interval.ms",
+            (session.as_millis() / 8).clamp(100, 1000).to_string(),
+        )
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         .set("enable.auto.offset.store", "false")
@@ -92,7 +98,9 @@ impl ClientContext for Membership {
 
     fn stats(&self, statistics: Statistics) {
         for (name, topic) in &statistics.topics {
-            let Some(ours) = self.names.topic(name) else { continue };
+            let Some(ours) = self.names.topic(name) else {
+                continue;
+            };
             for partition in topic.partitions.values() {
                 // Negative: not known yet, or not ours.
                 if let Ok(lag) = u32::try_from(partition.consumer_lag_stored) {
@@ -105,19 +113,28 @@ impl ClientContext for Membership {
 
 impl ConsumerContext for Membership {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(list) = rebalance else { return };
+        let Rebalance::Revoke(list) = rebalance else {
+            return;
+        };
         let gone = self.partitions(list);
         tracing::debug!(role = self.role, "gave up {}", words(&gone));
         for partition in &gone {
             set_lag(*partition, 0);
         }
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+        self.lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(gone);
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
-                tracing::debug!(role = self.role, "took over {}", words(&self.partitions(list)));
+                tracing::debug!(
+                    role = self.role,
+                    "took over {}",
+                    words(&self.partitions(list))
+                );
                 // One that was paused when it went away must not come back paused.
                 if let Err(error) = consumer.resume(list) {
                     tracing::warn!(role = self.role, "failed to resume partitions: {error}");
@@ -132,9 +149,15 @@ impl ConsumerContext for Membership {
 }
 
 fn words(partitions: &[Partition]) -> String {
-    let words: Vec<_> =
-        partitions.iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
-    if words.is_empty() { "nothing".to_owned() } else { words.join(" ") }
+    let words: Vec<_> = partitions
+        .iter()
+        .map(|(topic, partition)| format!("{topic}/{partition}"))
+        .collect();
+    if words.is_empty() {
+        "nothing".to_owned()
+    } else {
+        words.join(" ")
+    }
 }
 
 fn set_lag((topic, partition): Partition, lag: u32) {
@@ -165,10 +188,12 @@ where
     C: ConsumerContext + 'static,
 {
     let (closed, done) = tokio::sync::oneshot::channel();
-    let started = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
-        drop(consumer);
-        let _ = closed.send(());
-    });
+    let started = std::thread::Builder::new()
+        .name("kafka-close".to_owned())
+        .spawn(move || {
+            drop(consumer);
+            let _ = closed.send(());
+        });
     async move {
         if started.is_ok() && tokio::time::timeout(CLOSE_BOUND, done).await.is_err() {
             tracing::warn!("a Kafka consumer did not close within {CLOSE_BOUND:?}");

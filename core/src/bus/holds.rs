@@ -77,16 +77,27 @@ impl Holds {
     }
 
     /// A record failed: its partition is read again from there. Returns how long it waits.
-    pub(super) fn record_failed(&mut self, partition: Partition, offset: i64, now: Instant) -> Duration {
+    pub(super) fn record_failed(
+        &mut self,
+        partition: Partition,
+        offset: i64,
+        now: Instant,
+    ) -> Duration {
         let trouble = self
             .troubles
             .entry(partition)
             .and_modify(|trouble| {
                 if trouble.offset != offset {
-                    *trouble = Trouble { offset, backoff: Backoff::new() };
+                    *trouble = Trouble {
+                        offset,
+                        backoff: Backoff::new(),
+                    };
                 }
             })
-            .or_insert_with(|| Trouble { offset, backoff: Backoff::new() });
+            .or_insert_with(|| Trouble {
+                offset,
+                backoff: Backoff::new(),
+            });
         let wait = trouble.backoff.next();
         self.hold(partition, offset, now + wait);
         wait
@@ -94,7 +105,11 @@ impl Holds {
 
     /// A partition was handled up to, not including, an offset.
     pub(super) fn handled(&mut self, partition: Partition, next: i64) {
-        if self.troubles.get(&partition).is_some_and(|trouble| trouble.offset < next) {
+        if self
+            .troubles
+            .get(&partition)
+            .is_some_and(|trouble| trouble.offset < next)
+        {
             self.troubles.remove(&partition);
         }
     }
@@ -127,7 +142,8 @@ impl Holds {
     /// The partitions whose time has come, with the offset to read from. They stay held until they are released.
     pub(super) fn due(&self, now: Instant) -> Vec<(Partition, i64)> {
         let due = self.held.iter().filter(|(_, hold)| hold.until <= now);
-        due.map(|(partition, hold)| (*partition, hold.from)).collect()
+        due.map(|(partition, hold)| (*partition, hold.from))
+            .collect()
     }
 
     /// A partition is read again from the offset it was held at.
@@ -158,7 +174,11 @@ mod tests {
     const P1: Partition = (Topic::Orders, 1);
 
     fn at(partition: Partition, offset: i64) -> Source {
-        Source { topic: partition.0, partition: partition.1, offset }
+        Source {
+            topic: partition.0,
+            partition: partition.1,
+            offset,
+        }
     }
 
     #[test]
@@ -167,13 +187,25 @@ mod tests {
         let first = holds.record_failed(P0, 7, now);
         assert!(!holds.admit(at(P0, 8), now) && holds.admit(at(P1, 3), now));
         assert_eq!(holds.take_fresh(), [P0]);
-        assert_eq!((holds.due(now), holds.due(now + first)), (vec![], vec![(P0, 7)]));
+        assert_eq!(
+            (holds.due(now), holds.due(now + first)),
+            (vec![], vec![(P0, 7)])
+        );
         holds.release(P0);
-        assert!(holds.admit(at(P0, 7), now), "a released partition is handled");
-        assert!(holds.record_failed(P0, 7, now) > first, "the second wait is longer");
+        assert!(
+            holds.admit(at(P0, 7), now),
+            "a released partition is handled"
+        );
+        assert!(
+            holds.record_failed(P0, 7, now) > first,
+            "the second wait is longer"
+        );
         holds.release(P0);
         holds.handled(P0, 8);
-        assert!(holds.record_failed(P0, 9, now) < Duration::from_millis(1_300), "another record starts anew");
+        assert!(
+            holds.record_failed(P0, 9, now) < Duration::from_millis(1_300),
+            "another record starts anew"
+        );
     }
 
     #[test]
@@ -186,7 +218,10 @@ mod tests {
         assert_eq!(due, [(P0, 5), (P1, 2)]);
         holds.release(P0);
         holds.release(P1);
-        assert!(holds.admit(at(P1, 2), now + wait), "its time is over: the next batch tries");
+        assert!(
+            holds.admit(at(P1, 2), now + wait),
+            "its time is over: the next batch tries"
+        );
         assert!(holds.store_is_away([(P1, 2)], now) > wait);
         assert!(holds.store_answers() && !holds.store_answers());
     }
@@ -196,7 +231,10 @@ mod tests {
         let (mut holds, now) = (Holds::default(), Instant::now());
         let wait = holds.record_failed(P0, 9, now);
         holds.read_again(P0, 4, now);
-        assert_eq!((holds.due(now), holds.due(now + wait)), (vec![], vec![(P0, 4)]));
+        assert_eq!(
+            (holds.due(now), holds.due(now + wait)),
+            (vec![], vec![(P0, 4)])
+        );
     }
 
     #[test]

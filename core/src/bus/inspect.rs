@@ -36,8 +36,12 @@ pub async fn read_all(settings: &KafkaSettings, topic: Topic) -> Result<Vec<Tail
         consumer.assign(&begin)?;
         let mut items = Vec::new();
         while !ends.is_empty() {
-            let Some(message) = consumer.poll(ANSWER) else { continue };
-            let Some(record) = record::read(&settings.topics, &message?) else { continue };
+            let Some(message) = consumer.poll(ANSWER) else {
+                continue;
+            };
+            let Some(record) = record::read(&settings.topics, &message?) else {
+                continue;
+            };
             let (partition, offset) = (record.source.partition, record.source.offset);
             match ends.get(&partition) {
                 Some(&end) if offset < end => items.push((partition, offset, item(record))),
@@ -64,7 +68,10 @@ pub async fn ends(settings: &KafkaSettings, topic: Topic) -> Result<BTreeMap<i32
         let name = settings.topics.name(topic);
         (0..partition_count(consumer.client(), &name, ANSWER)?)
             .map(|partition| {
-                Ok((partition, consumer.fetch_watermarks(&name, partition, ANSWER)?.1))
+                Ok((
+                    partition,
+                    consumer.fetch_watermarks(&name, partition, ANSWER)?.1,
+                ))
             })
             .collect()
     })
@@ -86,12 +93,19 @@ pub async fn committed(
         let consumer = consumer(&settings, &role)?;
         let name = settings.topics.name(topic);
         let mut list = TopicPartitionList::new();
-        list.add_partition_range(&name, 0, partition_count(consumer.client(), &name, ANSWER)? - 1);
+        list.add_partition_range(
+            &name,
+            0,
+            partition_count(consumer.client(), &name, ANSWER)? - 1,
+        );
         let list = consumer.committed_offsets(list, ANSWER)?;
-        let offsets = list.elements().into_iter().filter_map(|one| match one.offset() {
-            Offset::Offset(offset) => Some((one.partition(), offset)),
-            _ => None,
-        });
+        let offsets = list
+            .elements()
+            .into_iter()
+            .filter_map(|one| match one.offset() {
+                Offset::Offset(offset) => Some((one.partition(), offset)),
+                _ => None,
+            });
         Ok(offsets.collect())
     })
     .await
@@ -107,5 +121,8 @@ fn consumer(settings: &KafkaSettings, group: &str) -> KafkaResult<BaseConsumer<Q
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> KafkaResult<T> + Send + 'static,
 ) -> Result<T, BusError> {
-    tokio::task::spawn_blocking(work).await.map_err(BusError::away)?.map_err(BusError::away)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(BusError::away)?
+        .map_err(BusError::away)
 }

@@ -40,7 +40,9 @@ impl Ping {
 
     /// The same in the form of a readiness probe: what is wrong is told in words.
     pub async fn probe(&self) -> Result<(), String> {
-        self.ping().await.map_err(|error| format!("{:#}", anyhow!(error)))
+        self.ping()
+            .await
+            .map_err(|error| format!("{:#}", anyhow!(error)))
     }
 }
 

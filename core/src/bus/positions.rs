@@ -69,7 +69,9 @@ impl Positions {
         };
         let mut flowing = Vec::with_capacity(from.len());
         for one in list.elements() {
-            let Some(topic) = self.names.topic(one.topic()) else { continue };
+            let Some(topic) = self.names.topic(one.topic()) else {
+                continue;
+            };
             match one.error() {
                 Ok(()) => flowing.push((topic, one.partition())),
                 Err(error) => {
@@ -91,12 +93,16 @@ impl Positions {
         list
     }
 
-    fn at_offsets(&self, offsets: impl IntoIterator<Item = (Partition, i64)>) -> TopicPartitionList {
+    fn at_offsets(
+        &self,
+        offsets: impl IntoIterator<Item = (Partition, i64)>,
+    ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for ((topic, partition), offset) in offsets {
             let name = self.names.name(topic);
             // Only a negative offset is refused, and the log has none.
-            if let Err(error) = list.add_partition_offset(&name, partition, Offset::Offset(offset)) {
+            if let Err(error) = list.add_partition_offset(&name, partition, Offset::Offset(offset))
+            {
                 tracing::error!("offset {offset} of topic {topic} partition {partition}: {error}");
             }
         }

@@ -47,7 +47,10 @@ impl Producer {
             .set("partitioner", "murmur2_random")
             .create_with_context(Quiet)
             .map_err(BusError::creation)?;
-        Ok(Self { inner, settings: Arc::new(settings.clone()) })
+        Ok(Self {
+            inner,
+            settings: Arc::new(settings.clone()),
+        })
     }
 
     /// Sends records in this order and returns when all are acknowledged. While Kafka is away it waits, without end: bound it
@@ -70,9 +73,9 @@ impl Producer {
             result = result.and(delivered);
         }
         match self.inner.client().fatal_error() {
-            Some((code, reason)) if result.is_err() => {
-                Err(BusError::Fatal(anyhow!(KafkaError::Global(code)).context(reason)))
-            }
+            Some((code, reason)) if result.is_err() => Err(BusError::Fatal(
+                anyhow!(KafkaError::Global(code)).context(reason),
+            )),
             _ => result,
         }
     }
@@ -87,14 +90,23 @@ impl Producer {
         let name = self.settings.topics.name(topic);
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
         }
-        let mut message =
-            FutureRecord::to(&name).key(&record.key).payload(&record.value).headers(headers);
+        let mut message = FutureRecord::to(&name)
+            .key(&record.key)
+            .payload(&record.value)
+            .headers(headers);
         loop {
             match self.inner.send_result(message) {
                 Ok(future) => {
-                    in_flight.push_back(InFlight { topic, key: record.key, future });
+                    in_flight.push_back(InFlight {
+                        topic,
+                        key: record.key,
+                        future,
+                    });
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
@@ -160,7 +172,10 @@ mod tests {
     const TOPIC: Topic = Topic::Orders;
 
     /// A broker in this process, with one topic of one partition.
-    fn broker() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaSettings) {
+    fn broker() -> (
+        MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+        KafkaSettings,
+    ) {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic(TOPIC.as_str(), 1, 1).unwrap();
         let settings = KafkaSettings {
@@ -174,7 +189,14 @@ mod tests {
     }
 
     fn record(key: usize, bytes: usize) -> (Topic, WireRecord) {
-        (TOPIC, WireRecord { key: key.to_string(), headers: Vec::new(), value: vec![b'x'; bytes] })
+        (
+            TOPIC,
+            WireRecord {
+                key: key.to_string(),
+                headers: Vec::new(),
+                value: vec![b'x'; bytes],
+            },
+        )
     }
 
     async fn keys(settings: &KafkaSettings) -> Vec<usize> {
@@ -197,7 +219,10 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(300), &mut sending).await;
         assert!(early.is_err(), "acknowledged by nobody: {early:?}");
         cluster.broker_up(1).unwrap();
-        tokio::time::timeout(Duration::from_secs(20), sending).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), sending)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(keys(&settings).await, (0..=500).collect::<Vec<_>>());
     }
 
@@ -205,7 +230,10 @@ mod tests {
     async fn more_than_the_queue_holds_is_sent_all_the_same() {
         let (_cluster, settings) = broker();
         let producer = Producer::new(&settings, "test").unwrap();
-        producer.send_all((0..25_000).map(|key| record(key, 10)).collect()).await.unwrap();
+        producer
+            .send_all((0..25_000).map(|key| record(key, 10)).collect())
+            .await
+            .unwrap();
         assert_eq!(keys(&settings).await, (0..25_000).collect::<Vec<_>>());
     }
 
@@ -215,7 +243,10 @@ mod tests {
         let producer = Producer::new(&settings, "test").unwrap();
         let records = vec![record(0, 10), record(1, 2_000_000), record(2, 10)];
         let error = producer.send_all(records).await.unwrap_err();
-        assert!(matches!(&error, BusError::Refused { key, .. } if key == "1"), "{error:?}");
+        assert!(
+            matches!(&error, BusError::Refused { key, .. } if key == "1"),
+            "{error:?}"
+        );
         assert_eq!(keys(&settings).await, [0]);
     }
 
@@ -227,11 +258,19 @@ mod tests {
         cluster.broker_down(1).unwrap();
         let sending = producer.send_all((1..=3).map(|key| record(key, 10)).collect());
         tokio::pin!(sending);
-        assert!(tokio::time::timeout(Duration::from_millis(100), &mut sending).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(100), &mut sending)
+                .await
+                .is_err()
+        );
         producer.purge();
         assert!(matches!(sending.await, Err(BusError::Purged)));
         cluster.broker_up(1).unwrap();
-        Producer::new(&settings, "next").unwrap().send_all(vec![record(9, 10)]).await.unwrap();
+        Producer::new(&settings, "next")
+            .unwrap()
+            .send_all(vec![record(9, 10)])
+            .await
+            .unwrap();
         assert_eq!(keys(&settings).await, [0, 9]);
     }
 }

@@ -19,15 +19,27 @@ pub(super) struct Record {
 /// Reads a record; `None` if its topic is none of ours.
 pub(super) fn read(names: &TopicNames, message: &BorrowedMessage<'_>) -> Option<Record> {
     let topic = names.topic(message.topic())?;
-    let source = Source { topic, partition: message.partition(), offset: message.offset() };
+    let source = Source {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+    };
     let header_of = |name: &str| {
         let headers = message.headers()?;
         let header = headers.iter().find(|header| header.key == name)?;
         std::str::from_utf8(header.value?).ok()
     };
     let value = message.payload().unwrap_or_default();
-    let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).map(str::to_owned);
-    Some(Record { source, key, bytes: value.len(), event: Event::decode(topic, header_of, value) })
+    let key = message
+        .key()
+        .and_then(|key| std::str::from_utf8(key).ok())
+        .map(str::to_owned);
+    Some(Record {
+        source,
+        key,
+        bytes: value.len(),
+        event: Event::decode(topic, header_of, value),
+    })
 }
 
 /// Whether an event says nothing to this version of the program: a decision about stock of an unknown kind. State events

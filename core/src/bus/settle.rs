@@ -59,7 +59,10 @@ pub(super) enum Cause {
 
 /// Takes a batch apart. What follows a poisoned record in its partition is left out: nothing passes it.
 pub(super) fn sort(records: Vec<Record>) -> Sorted {
-    let mut sorted = Sorted { envelopes: Vec::with_capacity(records.len()), places: Vec::new() };
+    let mut sorted = Sorted {
+        envelopes: Vec::with_capacity(records.len()),
+        places: Vec::new(),
+    };
     let mut poisoned = HashSet::new();
     for Record { source, event, .. } in records {
         let partition = (source.topic, source.partition);
@@ -87,7 +90,9 @@ impl Sorted {
     pub(super) fn firsts(&self) -> BTreeMap<Partition, i64> {
         let mut firsts = BTreeMap::new();
         for (source, _) in &self.places {
-            firsts.entry((source.topic, source.partition)).or_insert(source.offset);
+            firsts
+                .entry((source.topic, source.partition))
+                .or_insert(source.offset);
         }
         firsts
     }
@@ -114,7 +119,13 @@ impl Sorted {
                 },
             };
             if let Some(cause) = cause {
-                settled.failed.insert(partition, Failure { offset: source.offset, cause });
+                settled.failed.insert(
+                    partition,
+                    Failure {
+                        offset: source.offset,
+                        cause,
+                    },
+                );
             } else {
                 settled.next.insert(partition, source.offset + 1);
                 settled.done.push(source);

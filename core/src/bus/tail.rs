@@ -65,7 +65,11 @@ impl Tail {
             .await
             .map_err(BusError::away)?
             .map_err(BusError::away)?;
-        Ok(Self { consumer, settings: settings.clone(), topic })
+        Ok(Self {
+            consumer,
+            settings: settings.clone(),
+            topic,
+        })
     }
 
     /// The next record. Waits while there is none or Kafka is away. Safe to drop and call again.
@@ -112,7 +116,11 @@ pub(super) fn item(record: record::Record) -> TailItem {
     match record.event {
         Ok(event) => TailItem::Event(Envelope { source, event }),
         Err(error) => {
-            let Source { topic, partition, offset } = source;
+            let Source {
+                topic,
+                partition,
+                offset,
+            } = source;
             group::count_failed(topic, 1);
             tracing::error!(
                 topic = topic.as_str(),
@@ -120,7 +128,11 @@ pub(super) fn item(record: record::Record) -> TailItem {
                 offset,
                 "skipped a record of topic {topic} that can not be read, partition {partition} offset {offset}: {error}"
             );
-            TailItem::Skipped { source, key: record.key, error }
+            TailItem::Skipped {
+                source,
+                key: record.key,
+                error,
+            }
         }
     }
 }
@@ -149,7 +161,13 @@ mod tests {
 
     fn record(version: u32) -> (Topic, WireRecord) {
         let product_id = ProductId::from_uuid(ids::fresh());
-        let level = StockLevel { product_id, version, on_hand: 7, reserved: 0, sellable: true };
+        let level = StockLevel {
+            product_id,
+            version,
+            on_hand: 7,
+            reserved: 0,
+            sellable: true,
+        };
         let event = Event {
             id: EventId::from_uuid(ids::fresh()),
             kind: EventType::StockLevelChanged,
@@ -161,7 +179,10 @@ mod tests {
     }
 
     async fn next(tail: &mut Tail) -> TailItem {
-        tokio::time::timeout(BOUND, tail.next()).await.unwrap().unwrap()
+        tokio::time::timeout(BOUND, tail.next())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     async fn next_version(tail: &mut Tail) -> u32 {
@@ -183,17 +204,27 @@ mod tests {
             encoding: Encoding::Binary,
         };
         let producer = Producer::new(&settings, "test").unwrap();
-        producer.send_all((1..=20).map(record).collect()).await.unwrap();
+        producer
+            .send_all((1..=20).map(record).collect())
+            .await
+            .unwrap();
 
         let mut tail = Tail::open(&settings, "test", TOPIC).await.unwrap();
         producer.send_all(vec![record(21)]).await.unwrap();
-        assert_eq!(next_version(&mut tail).await, 21, "what was there before is not read");
+        assert_eq!(
+            next_version(&mut tail).await,
+            21,
+            "what was there before is not read"
+        );
 
         let (_, mut poison) = record(22);
         poison.value.clear();
         let key = poison.key.clone();
         producer.send_all(vec![(TOPIC, poison)]).await.unwrap();
-        let TailItem::Skipped { key: Some(skipped), .. } = next(&mut tail).await else {
+        let TailItem::Skipped {
+            key: Some(skipped), ..
+        } = next(&mut tail).await
+        else {
             panic!("an empty value is no event");
         };
         assert_eq!(skipped, key, "who follows the key has to know");
@@ -201,7 +232,10 @@ mod tests {
         cluster.broker_down(1).unwrap();
         let waiting = tokio::time::timeout(Duration::from_millis(300), tail.next()).await;
         assert!(waiting.is_err(), "it waits: {waiting:?}");
-        assert!(tail.pinger().ping().await.is_err(), "nobody is there to answer");
+        assert!(
+            tail.pinger().ping().await.is_err(),
+            "nobody is there to answer"
+        );
         cluster.broker_up(1).unwrap();
         producer.send_all(vec![record(23)]).await.unwrap();
         assert_eq!(next_version(&mut tail).await, 23);
@@ -218,7 +252,9 @@ mod tests {
             replication: 1,
             encoding: Encoding::Json,
         };
-        let opened = tokio::time::timeout(BOUND, Tail::open(&settings, "test", TOPIC)).await.unwrap();
+        let opened = tokio::time::timeout(BOUND, Tail::open(&settings, "test", TOPIC))
+            .await
+            .unwrap();
         assert!(matches!(opened, Err(BusError::Unavailable(_))));
     }
 }

@@ -53,9 +53,15 @@ impl<R: Role> Worker<R> {
         let consumer = group::member(settings, name, worker)
             .with_context(|| format!("failed to make the consumer of {name}"))?;
         let names = settings.kafka.topics.clone();
-        let topics: Vec<_> = role.topics().iter().map(|topic| names.name(*topic)).collect();
+        let topics: Vec<_> = role
+            .topics()
+            .iter()
+            .map(|topic| names.name(*topic))
+            .collect();
         let topics: Vec<_> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).with_context(|| format!("failed to subscribe {name}"))?;
+        consumer
+            .subscribe(&topics)
+            .with_context(|| format!("failed to subscribe {name}"))?;
         let consumer = Arc::new(consumer);
         Ok(Self {
             role,
@@ -72,7 +78,11 @@ impl<R: Role> Worker<R> {
     /// A question to the broker on this member's connection.
     pub(super) fn pinger(&self) -> Ping {
         let consumer = Arc::downgrade(&self.consumer);
-        let topic = self.role.topics().first().map(|topic| self.names.name(*topic));
+        let topic = self
+            .role
+            .topics()
+            .first()
+            .map(|topic| self.names.name(*topic));
         let topic = topic.unwrap_or_default();
         Ping::new(move || {
             let consumer = consumer.upgrade()?;
@@ -108,7 +118,10 @@ impl<R: Role> Worker<R> {
 
     /// Waits for a record, then takes what is there at once. Safe to drop: until the first record is there, nothing is taken.
     async fn poll(&mut self) -> anyhow::Result<Batch> {
-        let mut batch = Batch { records: Vec::new(), polled_at: Instant::now() };
+        let mut batch = Batch {
+            records: Vec::new(),
+            polled_at: Instant::now(),
+        };
         let mut bytes = 0;
         let consumer = Arc::clone(&self.consumer);
         let mut polled = Some(consumer.recv().await);
@@ -139,7 +152,9 @@ impl<R: Role> Worker<R> {
     fn let_go_of_lost(&mut self, batch: &mut Batch) {
         for partition in self.consumer.context().take_lost() {
             self.holds.forget(partition);
-            batch.records.retain(|one| (one.source.topic, one.source.partition) != partition);
+            batch
+                .records
+                .retain(|one| (one.source.topic, one.source.partition) != partition);
         }
     }
 
@@ -177,9 +192,15 @@ impl<R: Role> Worker<R> {
                 }
                 let (role, count) = (self.role.name(), sorted.envelopes.len());
                 if wait < LOOK_AT_IT {
-                    tracing::warn!(role, "failed to handle {count} records, trying again in {wait:.1?}: {error:#}");
+                    tracing::warn!(
+                        role,
+                        "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
+                    );
                 } else {
-                    tracing::error!(role, "failed to handle {count} records, trying again in {wait:.1?}: {error:#}");
+                    tracing::error!(
+                        role,
+                        "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
+                    );
                 }
             }
         }
@@ -190,9 +211,17 @@ impl<R: Role> Worker<R> {
         if envelopes.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = self.role.handle(envelopes).await.map_err(HandleError::into_inner)?;
+        let outcomes = self
+            .role
+            .handle(envelopes)
+            .await
+            .map_err(HandleError::into_inner)?;
         if outcomes.len() != envelopes.len() {
-            bail!("{} outcomes for {} records", outcomes.len(), envelopes.len());
+            bail!(
+                "{} outcomes for {} records",
+                outcomes.len(),
+                envelopes.len()
+            );
         }
         Ok(outcomes)
     }
@@ -202,12 +231,19 @@ impl<R: Role> Worker<R> {
         for (&partition, &next) in &settled.next {
             self.holds.handled(partition, next);
         }
-        self.positions.store(settled.next.iter().map(|(&partition, &next)| (partition, next)));
+        self.positions.store(
+            settled
+                .next
+                .iter()
+                .map(|(&partition, &next)| (partition, next)),
+        );
     }
 
     fn hold_failed(&mut self, settled: Settled) {
         for (partition, failure) in settled.failed {
-            let wait = self.holds.record_failed(partition, failure.offset, Instant::now());
+            let wait = self
+                .holds
+                .record_failed(partition, failure.offset, Instant::now());
             group::count_failed(partition.0, 1);
             let ((topic, partition), offset) = (partition, failure.offset);
             let topic = topic.as_str();
@@ -265,7 +301,8 @@ impl<R: Role> Worker<R> {
     /// finds its partitions as they were.
     async fn close(self) {
         let consumer = Arc::clone(&self.consumer);
-        let commit = tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync));
+        let commit =
+            tokio::task::spawn_blocking(move || consumer.commit_consumer_state(CommitMode::Sync));
         match tokio::time::timeout(COMMIT_BOUND, commit).await {
             Ok(Ok(Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)))) => {}
             Ok(Ok(Err(error))) => tracing::warn!("failed to commit: {error}"),

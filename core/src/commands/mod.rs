@@ -27,13 +27,22 @@ pub struct Call {
 impl Call {
     /// Now, within a trace.
     pub fn now(trace: Option<TraceParent>) -> Self {
-        Self { at: clock::now(), trace }
+        Self {
+            at: clock::now(),
+            trace,
+        }
     }
 
     /// A new event of this call.
     fn event(&self, kind: EventType, payload: Payload) -> Event {
         let id = EventId::from_uuid(ids::fresh());
-        Event { id, kind, time: self.at, trace: self.trace.clone(), payload }
+        Event {
+            id,
+            kind,
+            time: self.at,
+            trace: self.trace.clone(),
+            payload,
+        }
     }
 }
 
@@ -53,7 +62,11 @@ pub enum CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        if error.is_retryable() { Self::Unavailable(error) } else { Self::Internal(error) }
+        if error.is_retryable() {
+            Self::Unavailable(error)
+        } else {
+            Self::Internal(error)
+        }
     }
 }
 

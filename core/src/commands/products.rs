@@ -34,7 +34,10 @@ pub struct UpdateProduct {
 }
 
 fn not_found(id: ProductId) -> Refusal {
-    Refusal::NotFound { path: path([&"id"]), entity: Entity::Product(id) }
+    Refusal::NotFound {
+        path: path([&"id"]),
+        entity: Entity::Product(id),
+    }
 }
 
 /// Creates a product with its stock.
@@ -49,10 +52,22 @@ pub async fn create_product(
 ) -> Result<(Product, StockLevel), CommandError> {
     let id = ProductId::from_uuid(ids::fresh());
     let product = Product::create(id, call.at, &cmd.name, &cmd.description, cmd.price)?;
-    let on_hand = u32::try_from(cmd.stock).ok().filter(|units| *units <= STOCK_UNITS).ok_or_else(
-        || Refusal::invalid(path([&"stock"]), format!("must be between 0 and {STOCK_UNITS}")),
-    )?;
-    let level = StockLevel { product_id: id, on_hand, reserved: 0, sellable: true, version: 1 };
+    let on_hand = u32::try_from(cmd.stock)
+        .ok()
+        .filter(|units| *units <= STOCK_UNITS)
+        .ok_or_else(|| {
+            Refusal::invalid(
+                path([&"stock"]),
+                format!("must be between 0 and {STOCK_UNITS}"),
+            )
+        })?;
+    let level = StockLevel {
+        product_id: id,
+        on_hand,
+        reserved: 0,
+        sellable: true,
+        version: 1,
+    };
     let received = movement(id, MovementKind::Received, cmd.stock);
     let events = [
         call.event(EventType::ProductCreated, Payload::Product(product.clone())),
@@ -81,7 +96,9 @@ pub async fn update_product(
     cmd: UpdateProduct,
 ) -> Result<Product, CommandError> {
     db.transaction("update_product", async |tx| {
-        let mut product = products::lock(tx, cmd.id).await?.ok_or_else(|| not_found(cmd.id))?;
+        let mut product = products::lock(tx, cmd.id)
+            .await?
+            .ok_or_else(|| not_found(cmd.id))?;
         if product.update(call.at, &cmd.change)? {
             products::save(tx, &product).await?;
             let event = call.event(EventType::ProductUpdated, Payload::Product(product.clone()));
@@ -96,18 +113,18 @@ pub async fn update_product(
 ///
 /// Effects: updates `products`, `stock`; appends `product.deleted` and `stock.level_changed`.
 /// Refusals: `NotFound`, `ProductHeld`.
-pub async fn delete_product(
-    db: &Db,
-    call: &Call,
-    id: ProductId,
-) -> Result<Product, CommandError> {
+pub async fn delete_product(db: &Db, call: &Call, id: ProductId) -> Result<Product, CommandError> {
     db.transaction("delete_product", async |tx| {
         let mut product = products::lock(tx, id).await?.ok_or_else(|| not_found(id))?;
         let mut levels = stock::lock_levels(tx, &[id]).await?;
         let mut events = Vec::new();
         for level in &mut levels {
             if level.reserved > 0 {
-                return Err(Refusal::ProductHeld { product: id, reserved: level.reserved }.into());
+                return Err(Refusal::ProductHeld {
+                    product: id,
+                    reserved: level.reserved,
+                }
+                .into());
             }
             level.sellable = false;
             level.version += 1;

@@ -47,10 +47,16 @@ pub async fn adjust_stock(
     }
     db.transaction("adjust_stock", async |tx| {
         let levels = stock::lock_levels(tx, &[cmd.product_id]).await?;
-        let mut level = levels.into_iter().find(|level| level.sellable).ok_or_else(|| {
-            let entity = Entity::Product(cmd.product_id);
-            Refusal::NotFound { path: path([&"productId"]), entity }
-        })?;
+        let mut level = levels
+            .into_iter()
+            .find(|level| level.sellable)
+            .ok_or_else(|| {
+                let entity = Entity::Product(cmd.product_id);
+                Refusal::NotFound {
+                    path: path([&"productId"]),
+                    entity,
+                }
+            })?;
         level.adjust(cmd.delta)?;
         let kind = match cmd.reason {
             AdjustmentReason::Received => MovementKind::Received,
@@ -91,11 +97,17 @@ pub async fn settle_orders(
         let event_ids: Vec<EventId> = records.iter().map(|record| record.event_id).collect();
         let seen = inbox::seen(tx, consumer, &event_ids).await?;
         let fresh = |record: &&OrderRecord| !seen.contains(&record.event_id);
-        let orders: BTreeSet<OrderId> =
-            records.iter().filter(fresh).map(|record| record.facts.order_id).collect();
+        let orders: BTreeSet<OrderId> = records
+            .iter()
+            .filter(fresh)
+            .map(|record| record.facts.order_id)
+            .collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
         let holds = stock::lock_holds(tx, &orders).await?;
-        let wanted = records.iter().filter(fresh).flat_map(|record| &record.facts.lines);
+        let wanted = records
+            .iter()
+            .filter(fresh)
+            .flat_map(|record| &record.facts.lines);
         let held = holds.iter().flat_map(|hold| &hold.lines);
         let products: BTreeSet<ProductId> =
             wanted.chain(held).map(|units| units.product_id).collect();
@@ -106,7 +118,11 @@ pub async fn settle_orders(
         let decisions: Vec<Decision> = records
             .iter()
             .map(|record| {
-                if seen.contains(&record.event_id) { Decision::Repeat } else { batch.decide(record) }
+                if seen.contains(&record.event_id) {
+                    Decision::Repeat
+                } else {
+                    batch.decide(record)
+                }
             })
             .collect();
 
@@ -114,8 +130,10 @@ pub async fn settle_orders(
         stock::save_holds(tx, batch.warehouse.changed_holds()).await?;
         stock::append_movements(tx, at, batch.warehouse.movements()).await?;
         outbox::append(tx, db.encoding(), &batch.into_events()).await?;
-        let mut handled: Vec<EventId> =
-            event_ids.into_iter().filter(|id| !seen.contains(id)).collect();
+        let mut handled: Vec<EventId> = event_ids
+            .into_iter()
+            .filter(|id| !seen.contains(id))
+            .collect();
         handled.sort_unstable();
         handled.dedup();
         inbox::record(tx, consumer, at, &handled).await?;
@@ -135,7 +153,12 @@ struct Batch {
 
 impl Batch {
     fn new(at: Timestamp, warehouse: Warehouse) -> Self {
-        Self { at, warehouse, announced: Vec::new(), traces: HashMap::new() }
+        Self {
+            at,
+            warehouse,
+            announced: Vec::new(),
+            traces: HashMap::new(),
+        }
     }
 
     fn decide(&mut self, record: &OrderRecord) -> Decision {
@@ -143,7 +166,10 @@ impl Batch {
         if let Decision::Decided(state) = decision
             && let Some(hold) = self.warehouse.hold(record.facts.order_id)
         {
-            let call = Call { at: self.at, trace: record.trace.clone() };
+            let call = Call {
+                at: self.at,
+                trace: record.trace.clone(),
+            };
             let announced = StockDecision {
                 order_id: hold.order_id,
                 version: hold.version,
@@ -155,7 +181,8 @@ impl Batch {
             for units in &hold.lines {
                 self.traces.insert(units.product_id, record.trace.clone());
             }
-            self.announced.push(call.event(event_type(state), Payload::Stock(announced)));
+            self.announced
+                .push(call.event(event_type(state), Payload::Stock(announced)));
         }
         decision
     }
@@ -163,7 +190,8 @@ impl Batch {
     fn into_events(mut self) -> Vec<Event> {
         for level in self.warehouse.changed_levels() {
             let trace = self.traces.remove(&level.product_id).flatten();
-            self.announced.push(level_changed(&Call { at: self.at, trace }, level));
+            self.announced
+                .push(level_changed(&Call { at: self.at, trace }, level));
         }
         self.announced
     }
@@ -183,5 +211,10 @@ pub(super) fn level_changed(call: &Call, level: &StockLevel) -> Event {
 }
 
 pub(super) fn movement(product_id: ProductId, kind: MovementKind, quantity: i64) -> Movement {
-    Movement { product_id, kind, quantity, order_id: None }
+    Movement {
+        product_id,
+        kind,
+        quantity,
+        order_id: None,
+    }
 }

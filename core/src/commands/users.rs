@@ -28,11 +28,16 @@ pub struct UpdateUser {
 }
 
 fn email_taken() -> Refusal {
-    Refusal::EmailTaken { path: path([&"email"]) }
+    Refusal::EmailTaken {
+        path: path([&"email"]),
+    }
 }
 
 fn not_found(id: UserId) -> Refusal {
-    Refusal::NotFound { path: path([&"id"]), entity: Entity::User(id) }
+    Refusal::NotFound {
+        path: path([&"id"]),
+        entity: Entity::User(id),
+    }
 }
 
 /// Creates a user.
@@ -44,7 +49,9 @@ pub async fn create_user(db: &Db, call: &Call, cmd: CreateUser) -> Result<User, 
     let user = User::create(id, call.at, &cmd.name, &cmd.email)?;
     let event = call.event(EventType::UserCreated, Payload::User(user.clone()));
     db.transaction("create_user", async |tx| {
-        users::insert(tx, &user).await.map_err(|error| duplicate_is(error, email_taken()))?;
+        users::insert(tx, &user)
+            .await
+            .map_err(|error| duplicate_is(error, email_taken()))?;
         outbox::append(tx, db.encoding(), std::slice::from_ref(&event)).await?;
         Ok::<_, CommandError>(())
     })
@@ -58,9 +65,13 @@ pub async fn create_user(db: &Db, call: &Call, cmd: CreateUser) -> Result<User, 
 /// Refusals: `NotFound`, `Invalid`, `EmailTaken`.
 pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, CommandError> {
     db.transaction("update_user", async |tx| {
-        let mut user = users::lock(tx, cmd.id).await?.ok_or_else(|| not_found(cmd.id))?;
+        let mut user = users::lock(tx, cmd.id)
+            .await?
+            .ok_or_else(|| not_found(cmd.id))?;
         if user.update(call.at, cmd.name.as_deref(), cmd.email.as_deref())? {
-            users::save(tx, &user).await.map_err(|error| duplicate_is(error, email_taken()))?;
+            users::save(tx, &user)
+                .await
+                .map_err(|error| duplicate_is(error, email_taken()))?;
             let event = call.event(EventType::UserUpdated, Payload::User(user.clone()));
             outbox::append(tx, db.encoding(), &[event]).await?;
         }

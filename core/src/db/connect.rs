@@ -13,9 +13,9 @@ use super::{Conn, StoreError};
 /// [`StoreError::Unavailable`], whatever keeps us out: the next try may succeed.
 pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
     let open = async {
-        let mut conn = Conn::establish(dsn)
-            .await
-            .map_err(|error| StoreError::Unavailable(anyhow!("{}", without_secrets(&error, dsn))))?;
+        let mut conn = Conn::establish(dsn).await.map_err(|error| {
+            StoreError::Unavailable(anyhow!("{}", without_secrets(&error, dsn)))
+        })?;
         conn.batch_execute(&format!(
             "SET SESSION transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', \
              innodb_lock_wait_timeout = {seconds}, max_execution_time = {millis}",
@@ -27,7 +27,9 @@ pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
     };
     match tokio::time::timeout(timeout, open).await {
         Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable(anyhow!("no connection within {timeout:?}"))),
+        Err(_) => Err(StoreError::Unavailable(anyhow!(
+            "no connection within {timeout:?}"
+        ))),
     }
 }
 

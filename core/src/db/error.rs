@@ -36,7 +36,10 @@ pub enum StoreError {
 impl StoreError {
     /// A value that no program of ours has written.
     pub fn corrupt(column: &'static str, value: &str) -> Self {
-        Self::Corrupt { column, value: value.to_owned() }
+        Self::Corrupt {
+            column,
+            value: value.to_owned(),
+        }
     }
 
     /// Whether trying again, without any change, can succeed.
@@ -75,7 +78,9 @@ impl From<DieselError> for StoreError {
                 let message = info.message();
                 let says = |texts: &[&str]| {
                     texts.iter().any(|text| {
-                        message.to_ascii_lowercase().contains(&text.to_ascii_lowercase())
+                        message
+                            .to_ascii_lowercase()
+                            .contains(&text.to_ascii_lowercase())
                     })
                 };
                 if says(&CONFLICTS) {

@@ -35,8 +35,17 @@ pub async fn record(
     }
     let rows: Vec<_> = events
         .iter()
-        .map(|id| (t::consumer.eq(consumer), t::event_id.eq(id), t::processed_at.eq(at)))
+        .map(|id| {
+            (
+                t::consumer.eq(consumer),
+                t::event_id.eq(id),
+                t::processed_at.eq(at),
+            )
+        })
         .collect();
-    diesel::insert_into(t::processed_events).values(&rows).execute(conn).await?;
+    diesel::insert_into(t::processed_events)
+        .values(&rows)
+        .execute(conn)
+        .await?;
     Ok(())
 }

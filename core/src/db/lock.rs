@@ -66,7 +66,11 @@ impl NamedLock {
             Ok(found.name)
         })
         .await?;
-        Ok(Self { conn, name, lease: Duration::from_secs(seconds) })
+        Ok(Self {
+            conn,
+            name,
+            lease: Duration::from_secs(seconds),
+        })
     }
 
     /// The lock's name on the server.
@@ -85,7 +89,8 @@ impl NamedLock {
     /// # Errors
     /// [`StoreError`] of the connection: drop this value.
     pub async fn try_lock(&mut self) -> Result<bool, StoreError> {
-        self.ask("SELECT CAST(COALESCE(GET_LOCK(?, 0), 0) AS SIGNED) AS yes").await
+        self.ask("SELECT CAST(COALESCE(GET_LOCK(?, 0), 0) AS SIGNED) AS yes")
+            .await
     }
 
     /// Whether this connection holds the lock. Being asked keeps it alive.
@@ -93,7 +98,8 @@ impl NamedLock {
     /// # Errors
     /// [`StoreError`] of the connection: the lock is lost, or will be.
     pub async fn still_held(&mut self) -> Result<bool, StoreError> {
-        self.ask("SELECT CAST(COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0) AS SIGNED) AS yes").await
+        self.ask("SELECT CAST(COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0) AS SIGNED) AS yes")
+            .await
     }
 
     /// Gives the lock up, so that the next one need not wait for the connection's end.
@@ -101,7 +107,9 @@ impl NamedLock {
     /// # Errors
     /// [`StoreError`] of the connection; the lock is lost with it all the same.
     pub async fn unlock(mut self) -> Result<(), StoreError> {
-        self.ask("SELECT CAST(COALESCE(RELEASE_LOCK(?), 0) AS SIGNED) AS yes").await.map(|_| ())
+        self.ask("SELECT CAST(COALESCE(RELEASE_LOCK(?), 0) AS SIGNED) AS yes")
+            .await
+            .map(|_| ())
     }
 
     /// Runs statements on the connection, bounded by the lease: after that somebody else may have the lock.
@@ -129,6 +137,8 @@ async fn bounded<T>(
 ) -> Result<T, StoreError> {
     match tokio::time::timeout(bound, statements).await {
         Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable(anyhow!("no answer within {bound:?}"))),
+        Err(_) => Err(StoreError::Unavailable(anyhow!(
+            "no answer within {bound:?}"
+        ))),
     }
 }

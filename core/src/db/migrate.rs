@@ -11,9 +11,13 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
 /// Makes the DSN's database if it is not there and the user may make it; else the first real connection says what is wrong.
 pub async fn create_database(settings: &MysqlSettings) {
-    let Some((server, name)) = settings.dsn.rsplit_once('/') else { return };
+    let Some((server, name)) = settings.dsn.rsplit_once('/') else {
+        return;
+    };
     let name = name.split('?').next().unwrap_or(name);
-    let Ok(mut conn) = connect(&format!("{server}/"), settings.timeout).await else { return };
+    let Ok(mut conn) = connect(&format!("{server}/"), settings.timeout).await else {
+        return;
+    };
     let quoted = name.replace('`', "``");
     let created = conn
         .batch_execute(&format!(
@@ -36,5 +40,8 @@ pub async fn migrate(settings: &MysqlSettings) -> anyhow::Result<Vec<String>> {
         .run_pending_migrations(MIGRATIONS)
         .map_err(|error| anyhow!("{error}"))
         .context("failed to migrate the database")?;
-    Ok(done.into_iter().map(|version| version.to_string()).collect())
+    Ok(done
+        .into_iter()
+        .map(|version| version.to_string())
+        .collect())
 }

@@ -115,7 +115,10 @@ pub async fn lock_many(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, S
 
 /// Locks one order that is not deleted.
 pub async fn lock(conn: &mut Conn, id: OrderId) -> Result<Option<Order>, StoreError> {
-    Ok(lock_many(conn, &[id]).await?.into_iter().find(|order| !order.deleted))
+    Ok(lock_many(conn, &[id])
+        .await?
+        .into_iter()
+        .find(|order| !order.deleted))
 }
 
 struct Parts {
@@ -152,7 +155,11 @@ fn assemble(row: Row, parts: &mut Parts) -> Result<Order, StoreError> {
     for item in parts.items.drain(..) {
         if let Some(available) = item.short_available {
             let product_id = item.product_id;
-            order.shortages.push(Shortage { product_id, requested: item.quantity, available });
+            order.shortages.push(Shortage {
+                product_id,
+                requested: item.quantity,
+                available,
+            });
         }
         order.items.push(OrderItem {
             product_id: item.product_id,
@@ -187,10 +194,23 @@ fn assemble(row: Row, parts: &mut Parts) -> Result<Order, StoreError> {
 
 /// Inserts a new order.
 pub async fn insert(conn: &mut Conn, order: &Order) -> Result<(), StoreError> {
-    diesel::insert_into(orders::table).values(row(order)).execute(conn).await?;
-    diesel::insert_into(order_items::table).values(&item_rows(order)).execute(conn).await?;
-    let entries: Vec<_> = order.timeline.iter().map(|entry| transition_row(order.id, entry)).collect();
-    diesel::insert_into(order_transitions::table).values(&entries).execute(conn).await?;
+    diesel::insert_into(orders::table)
+        .values(row(order))
+        .execute(conn)
+        .await?;
+    diesel::insert_into(order_items::table)
+        .values(&item_rows(order))
+        .execute(conn)
+        .await?;
+    let entries: Vec<_> = order
+        .timeline
+        .iter()
+        .map(|entry| transition_row(order.id, entry))
+        .collect();
+    diesel::insert_into(order_transitions::table)
+        .values(&entries)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -229,14 +249,23 @@ pub async fn save_many(conn: &mut Conn, changes: &[Changed]) -> Result<(), Store
         .execute(conn)
         .await?;
     let entries: Vec<_> = changes.iter().flat_map(new_entries).collect();
-    diesel::insert_into(order_transitions::table).values(&entries).execute(conn).await?;
+    diesel::insert_into(order_transitions::table)
+        .values(&entries)
+        .execute(conn)
+        .await?;
     save_shortages(conn, changes).await?;
     save_payments(conn, changes).await
 }
 
 fn new_entries(change: &Changed) -> impl Iterator<Item = TransitionRow> {
-    let Changed { from_version, order } = change;
-    let entries = order.timeline.iter().filter(move |entry| entry.version > *from_version);
+    let Changed {
+        from_version,
+        order,
+    } = change;
+    let entries = order
+        .timeline
+        .iter()
+        .filter(move |entry| entry.version > *from_version);
     entries.map(|entry| transition_row(order.id, entry))
 }
 
@@ -244,8 +273,11 @@ async fn save_shortages(conn: &mut Conn, changes: &[Changed]) -> Result<(), Stor
     let rejected_now = |change: &&Changed| {
         change.from_version == 1 && change.order.status == OrderStatus::Rejected
     };
-    let rows: Vec<ItemRow> =
-        changes.iter().filter(rejected_now).flat_map(|change| item_rows(&change.order)).collect();
+    let rows: Vec<ItemRow> = changes
+        .iter()
+        .filter(rejected_now)
+        .flat_map(|change| item_rows(&change.order))
+        .collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -254,8 +286,9 @@ async fn save_shortages(conn: &mut Conn, changes: &[Changed]) -> Result<(), Stor
         .on_conflict(diesel::dsl::DuplicatedKeys)
         .do_update()
         .set(
-            order_items::short_available
-                .eq(sql::<Nullable<Unsigned<Integer>>>("VALUES(short_available)")),
+            order_items::short_available.eq(sql::<Nullable<Unsigned<Integer>>>(
+                "VALUES(short_available)",
+            )),
         )
         .execute(conn)
         .await?;
@@ -266,26 +299,40 @@ async fn save_shortages(conn: &mut Conn, changes: &[Changed]) -> Result<(), Stor
 async fn save_payments(conn: &mut Conn, changes: &[Changed]) -> Result<(), StoreError> {
     let mut new = Vec::new();
     let mut refund_due = Vec::new();
-    for Changed { from_version, order } in changes {
+    for Changed {
+        from_version,
+        order,
+    } in changes
+    {
         for payment in &order.payments {
             if payment.recorded_version > *from_version {
                 new.push(payment_row(order.id, payment));
-            } else if payment.refund_due_version.is_some_and(|due| due > *from_version) {
+            } else if payment
+                .refund_due_version
+                .is_some_and(|due| due > *from_version)
+            {
                 refund_due.push(order.id);
             }
         }
     }
     if !new.is_empty() {
-        diesel::insert_into(payments::table).values(&new).execute(conn).await?;
+        diesel::insert_into(payments::table)
+            .values(&new)
+            .execute(conn)
+            .await?;
     }
     if !refund_due.is_empty() {
-        let recorded =
-            payments::order_id.eq_any(&refund_due).and(payments::state.eq(RECORDED));
+        let recorded = payments::order_id
+            .eq_any(&refund_due)
+            .and(payments::state.eq(RECORDED));
         let due_version = sql::<Nullable<Unsigned<Integer>>>(
             "(SELECT version FROM orders WHERE orders.id = payments.order_id)",
         );
         diesel::update(payments::table.filter(recorded))
-            .set((payments::state.eq(REFUND_DUE), payments::refund_due_version.eq(due_version)))
+            .set((
+                payments::state.eq(REFUND_DUE),
+                payments::refund_due_version.eq(due_version),
+            ))
             .execute(conn)
             .await?;
     }
@@ -311,7 +358,12 @@ fn row(order: &Order) -> Row {
 }
 
 fn item_rows(order: &Order) -> Vec<ItemRow> {
-    let short = |id: ProductId| order.shortages.iter().find(|shortage| shortage.product_id == id);
+    let short = |id: ProductId| {
+        order
+            .shortages
+            .iter()
+            .find(|shortage| shortage.product_id == id)
+    };
     order
         .items
         .iter()
@@ -341,7 +393,11 @@ fn transition_row(order_id: OrderId, entry: &TimelineEntry) -> TransitionRow {
 }
 
 fn payment_row(order_id: OrderId, payment: &Payment) -> PaymentRow {
-    let state = if payment.refund_due_version.is_some() { REFUND_DUE } else { RECORDED };
+    let state = if payment.refund_due_version.is_some() {
+        REFUND_DUE
+    } else {
+        RECORDED
+    };
     PaymentRow {
         reference: payment.reference.clone(),
         order_id,
@@ -363,7 +419,11 @@ pub async fn count_open(conn: &mut Conn, customer: UserId) -> Result<u32, StoreE
         .map(OrderStatus::as_str)
         .collect();
     let count: i64 = orders::table
-        .filter(orders::customer_id.eq(customer).and(orders::status.eq_any(open)))
+        .filter(
+            orders::customer_id
+                .eq(customer)
+                .and(orders::status.eq_any(open)),
+        )
         .count()
         .get_result(conn)
         .await?;

@@ -28,7 +28,9 @@ pub async fn append(
     for event in events {
         let stored = event.store(encoding);
         if stored.payload.len() > EVENT_BYTES {
-            return Err(StoreError::EventTooLarge { bytes: stored.payload.len() });
+            return Err(StoreError::EventTooLarge {
+                bytes: stored.payload.len(),
+            });
         }
         rows.push((
             t::event_id.eq(stored.id),
@@ -42,7 +44,10 @@ pub async fn append(
             t::created_at.eq(stored.time),
         ));
     }
-    diesel::insert_into(t::outbox).values(&rows).execute(conn).await?;
+    diesel::insert_into(t::outbox)
+        .values(&rows)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -63,10 +68,7 @@ struct Row {
 
 /// The oldest unsent events, at most `limit`, by sequence number. Never "greater than the last one": numbers are given
 /// before the commit, so a smaller one can appear later.
-pub async fn unsent(
-    conn: &mut Conn,
-    limit: usize,
-) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
+pub async fn unsent(conn: &mut Conn, limit: usize) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
     let rows: Vec<Row> = t::outbox
         .filter(t::processed_at.is_null())
         .order(t::seq)
@@ -102,7 +104,11 @@ pub async fn mark_sent(conn: &mut Conn, seqs: &[u64]) -> Result<(), StoreError> 
         return Ok(());
     }
     diesel::update(t::outbox.filter(t::seq.eq_any(seqs)))
-        .set(t::processed_at.eq(diesel::dsl::sql::<Nullable<diesel::sql_types::Datetime>>("NOW(3)")))
+        .set(
+            t::processed_at.eq(diesel::dsl::sql::<Nullable<diesel::sql_types::Datetime>>(
+                "NOW(3)",
+            )),
+        )
         .execute(conn)
         .await?;
     Ok(())

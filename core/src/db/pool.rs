@@ -76,9 +76,9 @@ impl Db {
         config.custom_setup = Box::new(move |dsn| {
             let dsn = dsn.to_owned();
             async move {
-                connect(&dsn, timeout).await.map_err(|error| {
-                    diesel::ConnectionError::BadConnection(cause_of(&error))
-                })
+                connect(&dsn, timeout)
+                    .await
+                    .map_err(|error| diesel::ConnectionError::BadConnection(cause_of(&error)))
             }
             .boxed()
         });
@@ -89,7 +89,11 @@ impl Db {
             .max_size(settings.pool_size)
             .build()?;
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "max").set(count(settings.pool_size));
-        Ok(Self { pool, timeout, encoding })
+        Ok(Self {
+            pool,
+            timeout,
+            encoding,
+        })
     }
 
     /// How the payloads of events are written.
@@ -148,17 +152,27 @@ impl Db {
     {
         let mut guarded = self.connection().await?;
         let conn = guarded.conn();
-        #[expect(clippy::disallowed_methods, reason = "this is the legal home of transactions")]
-        AnsiTransactionManager::begin_transaction(conn).await.map_err(StoreError::from)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the legal home of transactions"
+        )]
+        AnsiTransactionManager::begin_transaction(conn)
+            .await
+            .map_err(StoreError::from)?;
         match work(conn).await {
             Ok(value) => {
-                AnsiTransactionManager::commit_transaction(conn).await.map_err(StoreError::from)?;
+                AnsiTransactionManager::commit_transaction(conn)
+                    .await
+                    .map_err(StoreError::from)?;
                 guarded.give_back();
                 Ok(value)
             }
             Err(error) => {
                 // A connection that can not even roll back is closed by its guard; the cause stays the first error.
-                if AnsiTransactionManager::rollback_transaction(conn).await.is_ok() {
+                if AnsiTransactionManager::rollback_transaction(conn)
+                    .await
+                    .is_ok()
+                {
                     guarded.give_back();
                 }
                 Err(error)
@@ -172,7 +186,9 @@ impl Db {
         let in_use = status.size.saturating_sub(status.available);
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "in_use").set(count(in_use));
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "idle").set(count(status.available));
-        Ok(Guarded { object: Some(object) })
+        Ok(Guarded {
+            object: Some(object),
+        })
     }
 }
 
@@ -206,7 +222,9 @@ impl Drop for Guarded {
 async fn answers_this_question(conn: &mut Conn) -> diesel::QueryResult<()> {
     static QUESTION: AtomicI64 = AtomicI64::new(1);
     let asked = QUESTION.fetch_add(1, Ordering::Relaxed);
-    let answered: i64 = diesel::select(asked.into_sql::<BigInt>()).get_result(conn).await?;
+    let answered: i64 = diesel::select(asked.into_sql::<BigInt>())
+        .get_result(conn)
+        .await?;
     if answered == asked {
         Ok(())
     } else {
@@ -235,7 +253,10 @@ fn pause_before_retry(tried: u32) -> Duration {
     Duration::from_millis(fastrand::u64(2..=10 << tried))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of connections is small")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a number of connections is small"
+)]
 fn count(connections: usize) -> f64 {
     connections as f64
 }

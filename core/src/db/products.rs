@@ -57,13 +57,19 @@ impl TryFrom<Row> for Product {
 
 /// Inserts a product.
 pub async fn insert(conn: &mut Conn, product: &Product) -> Result<(), StoreError> {
-    diesel::insert_into(products::table).values(Row::from(product)).execute(conn).await?;
+    diesel::insert_into(products::table)
+        .values(Row::from(product))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
 /// Saves a product that was locked before.
 pub async fn save(conn: &mut Conn, product: &Product) -> Result<(), StoreError> {
-    diesel::update(t::products.find(product.id)).set(Row::from(product)).execute(conn).await?;
+    diesel::update(t::products.find(product.id))
+        .set(Row::from(product))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -81,10 +87,7 @@ pub async fn lock(conn: &mut Conn, id: ProductId) -> Result<Option<Product>, Sto
 }
 
 /// Those of the products that exist and are not deleted, without a lock.
-pub async fn read_many(
-    conn: &mut Conn,
-    ids: &[ProductId],
-) -> Result<Vec<Product>, StoreError> {
+pub async fn read_many(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
     let rows: Vec<Row> = t::products
         .filter(t::id.eq_any(ids).and(t::deleted_at.is_null()))
         .select(Row::as_select())

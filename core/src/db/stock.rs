@@ -133,15 +133,26 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
 }
 
 fn hold(row: &HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {
-    let state = HoldState::from_word(&row.state)
-        .ok_or_else(|| StoreError::corrupt("state", &row.state))?;
+    let state =
+        HoldState::from_word(&row.state).ok_or_else(|| StoreError::corrupt("state", &row.state))?;
     let (mut lines, mut shortages) = (Vec::new(), Vec::new());
     for line in rows {
-        let LineRow { product_id, quantity, .. } = line;
+        let LineRow {
+            product_id,
+            quantity,
+            ..
+        } = line;
         match line.short_available {
-            None => lines.push(Units { product_id, quantity }),
+            None => lines.push(Units {
+                product_id,
+                quantity,
+            }),
             Some(available) => {
-                shortages.push(Shortage { product_id, requested: quantity, available });
+                shortages.push(Shortage {
+                    product_id,
+                    requested: quantity,
+                    available,
+                });
             }
         }
     }
@@ -187,17 +198,26 @@ pub async fn save_holds<'a>(
         .execute(conn)
         .await?;
     if !lines.is_empty() {
-        diesel::insert_into(stock_order_lines::table).values(&lines).execute(conn).await?;
+        diesel::insert_into(stock_order_lines::table)
+            .values(&lines)
+            .execute(conn)
+            .await?;
     }
     Ok(())
 }
 
 fn line_rows(hold: &Hold) -> Vec<LineRow> {
-    let kept = hold.lines.iter().map(|units| (units.product_id, units.quantity, None));
-    let short = hold
-        .shortages
+    let kept = hold
+        .lines
         .iter()
-        .map(|shortage| (shortage.product_id, shortage.requested, Some(shortage.available)));
+        .map(|units| (units.product_id, units.quantity, None));
+    let short = hold.shortages.iter().map(|shortage| {
+        (
+            shortage.product_id,
+            shortage.requested,
+            Some(shortage.available),
+        )
+    });
     kept.chain(short)
         .zip(1..)
         .map(|((product_id, quantity, short_available), line)| LineRow {
@@ -242,6 +262,9 @@ pub async fn append_movements(
             created_at: at,
         })
         .collect();
-    diesel::insert_into(stock_movements::table).values(&rows).execute(conn).await?;
+    diesel::insert_into(stock_movements::table)
+        .values(&rows)
+        .execute(conn)
+        .await?;
     Ok(())
 }

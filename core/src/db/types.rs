@@ -51,8 +51,8 @@ pub fn uuid_column(uuid: Uuid) -> Vec<u8> {
 
 /// The amount of two columns.
 pub fn money(minor: i64, currency: &str) -> Result<Money, StoreError> {
-    let currency = Currency::from_str(currency)
-        .map_err(|_| StoreError::corrupt("currency", currency))?;
+    let currency =
+        Currency::from_str(currency).map_err(|_| StoreError::corrupt("currency", currency))?;
     Ok(Money { minor, currency })
 }
 

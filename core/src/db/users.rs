@@ -52,7 +52,10 @@ impl From<Row> for User {
 /// # Errors
 /// [`StoreError::Duplicate`] if the e-mail address is another user's.
 pub async fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
-    diesel::insert_into(users::table).values(Row::from(user)).execute(conn).await?;
+    diesel::insert_into(users::table)
+        .values(Row::from(user))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -61,7 +64,10 @@ pub async fn insert(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Duplicate`] if the e-mail address is another user's.
 pub async fn save(conn: &mut Conn, user: &User) -> Result<(), StoreError> {
-    diesel::update(t::users.find(user.id)).set(Row::from(user)).execute(conn).await?;
+    diesel::update(t::users.find(user.id))
+        .set(Row::from(user))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -81,12 +81,18 @@ impl Money {
         }
         let decimals = currency.decimals();
         if fraction.len() > decimals {
-            return Err(InvalidAmount::TooPrecise { currency: currency.code(), decimals });
+            return Err(InvalidAmount::TooPrecise {
+                currency: currency.code(),
+                decimals,
+            });
         }
         let minor: i64 = format!("{whole}{fraction:0<decimals$}")
             .parse()
             .map_err(|_| InvalidAmount::TooLarge)?;
-        Ok(Self { minor: if negative { -minor } else { minor }, currency })
+        Ok(Self {
+            minor: if negative { -minor } else { minor },
+            currency,
+        })
     }
 
     /// This amount a number of times; `None` if more than 64 bits hold.
@@ -99,9 +105,17 @@ impl Money {
     pub fn amount(self) -> String {
         let decimals = self.currency.decimals();
         let sign = if self.minor < 0 { "-" } else { "" };
-        let digits = format!("{:0>width$}", self.minor.unsigned_abs(), width = decimals + 1);
+        let digits = format!(
+            "{:0>width$}",
+            self.minor.unsigned_abs(),
+            width = decimals + 1
+        );
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
-        if decimals == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if decimals == 0 {
+            format!("{sign}{whole}")
+        } else {
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 }
 
@@ -136,8 +150,14 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", ".", "1.", ".5", "1e3", "+1", " 1", "1,5", "NaN", "--1", "0x10", "１"] {
-            assert_eq!(Money::parse(text, currency("EUR")), Err(InvalidAmount::NotDecimal), "{text}");
+        for text in [
+            "", ".", "1.", ".5", "1e3", "+1", " 1", "1,5", "NaN", "--1", "0x10", "１",
+        ] {
+            assert_eq!(
+                Money::parse(text, currency("EUR")),
+                Err(InvalidAmount::NotDecimal),
+                "{text}"
+            );
         }
         assert!(matches!(
             Money::parse("1.001", currency("EUR")),

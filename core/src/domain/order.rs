@@ -52,7 +52,10 @@ pub struct OrderItem {
 impl OrderItem {
     /// What the line costs. The limits keep it within 64 bits.
     pub fn line_total(&self) -> Money {
-        self.unit_price.times(self.quantity).unwrap_or(Money { minor: i64::MAX, ..self.unit_price })
+        self.unit_price.times(self.quantity).unwrap_or(Money {
+            minor: i64::MAX,
+            ..self.unit_price
+        })
     }
 }
 
@@ -157,10 +160,16 @@ pub struct NewPayment {
 /// [`Refusal::Invalid`] for the first line that breaks a rule, naming it.
 pub fn check_lines(lines: &[NewLine]) -> Result<(), Refusal> {
     if lines.is_empty() {
-        return Err(Refusal::invalid(path([&"lines"]), "an order needs at least one line"));
+        return Err(Refusal::invalid(
+            path([&"lines"]),
+            "an order needs at least one line",
+        ));
     }
     if lines.len() > ORDER_LINES {
-        let problem = format!("an order has at most {ORDER_LINES} lines, not {}", lines.len());
+        let problem = format!(
+            "an order has at most {ORDER_LINES} lines, not {}",
+            lines.len()
+        );
         return Err(Refusal::invalid(path([&"lines"]), problem));
     }
     for (index, line) in lines.iter().enumerate() {
@@ -170,10 +179,16 @@ pub fn check_lines(lines: &[NewLine]) -> Result<(), Refusal> {
                 format!("must be between 1 and {LINE_QUANTITY}"),
             ));
         }
-        if lines[..index].iter().any(|earlier| earlier.product_id == line.product_id) {
+        if lines[..index]
+            .iter()
+            .any(|earlier| earlier.product_id == line.product_id)
+        {
             return Err(Refusal::invalid(
                 path([&"lines", &index, &"productId"]),
-                format!("{} is in another line already; add up the quantities", line.product_id),
+                format!(
+                    "{} is in another line already; add up the quantities",
+                    line.product_id
+                ),
             ));
         }
     }
@@ -231,7 +246,13 @@ impl Order {
     /// [`Refusal::IllegalTransition`].
     pub fn confirm(&mut self, now: Timestamp) -> Result<(), Refusal> {
         let reason = "stock reserved".to_owned();
-        self.step(now, OrderStatus::Confirmed, Trigger::Reservation, Actor::System, Some(reason))
+        self.step(
+            now,
+            OrderStatus::Confirmed,
+            Trigger::Reservation,
+            Actor::System,
+            Some(reason),
+        )
     }
 
     /// The stock was short: PENDING becomes REJECTED.
@@ -240,7 +261,13 @@ impl Order {
     /// [`Refusal::IllegalTransition`].
     pub fn reject(&mut self, now: Timestamp, shortages: Vec<Shortage>) -> Result<(), Refusal> {
         let reason = "stock short".to_owned();
-        self.step(now, OrderStatus::Rejected, Trigger::Reservation, Actor::System, Some(reason))?;
+        self.step(
+            now,
+            OrderStatus::Rejected,
+            Trigger::Reservation,
+            Actor::System,
+            Some(reason),
+        )?;
         self.shortages = shortages;
         Ok(())
     }
@@ -252,7 +279,10 @@ impl Order {
     /// [`Refusal::AlreadyPaid`], [`Refusal::IllegalTransition`]. Nothing is recorded then.
     pub fn pay(&mut self, now: Timestamp, payment: NewPayment) -> Result<PaymentOutcome, Refusal> {
         let too_late = self.status == OrderStatus::Canceled;
-        let paid = self.payments.iter().any(|payment| payment.refund_due_version.is_none());
+        let paid = self
+            .payments
+            .iter()
+            .any(|payment| payment.refund_due_version.is_none());
         if paid && !too_late {
             return Err(Refusal::AlreadyPaid { order: self.id });
         }
@@ -260,7 +290,13 @@ impl Order {
             let reason = "payment recorded after the cancellation; refund due".to_owned();
             self.note(now, Actor::Customer, reason);
         } else {
-            self.step(now, OrderStatus::Paid, Trigger::Payment, Actor::Customer, None)?;
+            self.step(
+                now,
+                OrderStatus::Paid,
+                Trigger::Payment,
+                Actor::Customer,
+                None,
+            )?;
         }
         self.payments.push(Payment {
             method: payment.method,
@@ -270,7 +306,11 @@ impl Order {
             recorded_version: self.version,
             refund_due_version: too_late.then_some(self.version),
         });
-        Ok(if too_late { PaymentOutcome::RefundDue } else { PaymentOutcome::Paid })
+        Ok(if too_late {
+            PaymentOutcome::RefundDue
+        } else {
+            PaymentOutcome::Paid
+        })
     }
 
     /// Calls the order off; a recorded payment's refund becomes due.
@@ -283,7 +323,13 @@ impl Order {
         actor: Actor,
         reason: Option<String>,
     ) -> Result<(), Refusal> {
-        self.step(now, OrderStatus::Canceled, Trigger::Cancellation, actor, reason)?;
+        self.step(
+            now,
+            OrderStatus::Canceled,
+            Trigger::Cancellation,
+            actor,
+            reason,
+        )?;
         for payment in &mut self.payments {
             payment.refund_due_version.get_or_insert(self.version);
         }
@@ -295,12 +341,21 @@ impl Order {
     /// # Errors
     /// [`Refusal::IllegalTransition`].
     pub fn advance(&mut self, now: Timestamp, to: OrderStatus) -> Result<(), Refusal> {
-        self.step(now, to, Trigger::Fulfilment, Actor::Staff, None).map_err(|refusal| match refusal {
-            Refusal::IllegalTransition { from, to, by_other_means, .. } => {
-                Refusal::IllegalTransition { path: path([&"status"]), from, to, by_other_means }
-            }
-            other => other,
-        })
+        self.step(now, to, Trigger::Fulfilment, Actor::Staff, None)
+            .map_err(|refusal| match refusal {
+                Refusal::IllegalTransition {
+                    from,
+                    to,
+                    by_other_means,
+                    ..
+                } => Refusal::IllegalTransition {
+                    path: path([&"status"]),
+                    from,
+                    to,
+                    by_other_means,
+                },
+                other => other,
+            })
     }
 
     /// Deletes a final order and scrubs what is personal.
@@ -309,7 +364,10 @@ impl Order {
     /// [`Refusal::OrderOpen`].
     pub fn delete(&mut self, now: Timestamp) -> Result<(), Refusal> {
         if !self.status.is_final() {
-            return Err(Refusal::OrderOpen { order: self.id, status: self.status });
+            return Err(Refusal::OrderOpen {
+                order: self.id,
+                status: self.status,
+            });
         }
         self.note(now, Actor::Staff, "deleted".to_owned());
         self.customer_name.clear();
@@ -319,14 +377,20 @@ impl Order {
 
     /// The order as it stood at an earlier version; `None` for a version it has not (yet) had.
     pub fn at_version(&self, version: Version) -> Option<Self> {
-        let count = self.timeline.iter().position(|entry| entry.version == version)? + 1;
+        let count = self
+            .timeline
+            .iter()
+            .position(|entry| entry.version == version)?
+            + 1;
         let mut earlier = self.clone();
         earlier.timeline.truncate(count);
         let last = earlier.timeline.last()?;
         earlier.version = version;
         earlier.status = last.to;
         earlier.updated_at = last.at;
-        earlier.payments.retain(|payment| payment.recorded_version <= version);
+        earlier
+            .payments
+            .retain(|payment| payment.recorded_version <= version);
         for payment in &mut earlier.payments {
             payment.refund_due_version = payment.refund_due_version.filter(|due| *due <= version);
         }
@@ -389,7 +453,9 @@ pub enum PaymentOutcome {
 
 /// Says which door leads to a status, if it is another than the one that was knocked at.
 fn other_means(from: OrderStatus, to: OrderStatus) -> Option<&'static str> {
-    let step = TRANSITIONS.iter().find(|step| step.from == from && step.to == to)?;
+    let step = TRANSITIONS
+        .iter()
+        .find(|step| step.from == from && step.to == to)?;
     Some(match step.by {
         Trigger::Reservation => " by hand: it follows from the stock",
         Trigger::Payment => " this way: use payOrder",
@@ -406,7 +472,10 @@ fn price_line(index: usize, line: &NewLine, catalogue: &[Product]) -> Result<Ord
             path: path([&"lines", &index, &"productId"]),
             entity: Entity::Product(line.product_id),
         })?;
-    if let Some(expected) = line.expected_unit_price.filter(|price| *price != product.price) {
+    if let Some(expected) = line
+        .expected_unit_price
+        .filter(|price| *price != product.price)
+    {
         return Err(Refusal::PriceChanged {
             path: path([&"lines", &index, &"expectedUnitPrice"]),
             product: product.id,
@@ -424,7 +493,10 @@ fn price_line(index: usize, line: &NewLine, catalogue: &[Product]) -> Result<Ord
 
 fn add_up(items: &[OrderItem]) -> Result<Money, Refusal> {
     let Some(first) = items.first() else {
-        return Err(Refusal::invalid(path([&"lines"]), "an order needs at least one line"));
+        return Err(Refusal::invalid(
+            path([&"lines"]),
+            "an order needs at least one line",
+        ));
     };
     let currency = first.unit_price.currency;
     let mut minor: i64 = 0;
@@ -435,7 +507,10 @@ fn add_up(items: &[OrderItem]) -> Result<Money, Refusal> {
                 item.unit_price.currency.code(),
                 currency.code()
             );
-            return Err(Refusal::invalid(path([&"lines", &index, &"productId"]), problem));
+            return Err(Refusal::invalid(
+                path([&"lines", &index, &"productId"]),
+                problem,
+            ));
         }
         minor = minor.saturating_add(item.line_total().minor);
     }
@@ -448,13 +523,20 @@ mod tests {
     use uuid::Uuid;
 
     fn product(number: u128, minor: i64, currency: &str) -> Product {
-        let price = Money { minor, currency: currency.parse().expect("a currency") };
+        let price = Money {
+            minor,
+            currency: currency.parse().expect("a currency"),
+        };
         let id = ProductId::from_uuid(Uuid::from_u128(number));
         Product::create(id, Timestamp::from_millis(0), "Mug", "", price).expect("a product")
     }
 
     fn line(product: &Product, quantity: i64) -> NewLine {
-        NewLine { product_id: product.id, quantity, expected_unit_price: None }
+        NewLine {
+            product_id: product.id,
+            quantity,
+            expected_unit_price: None,
+        }
     }
 
     fn customer() -> User {
@@ -470,27 +552,48 @@ mod tests {
     }
 
     fn payment(reference: &str) -> NewPayment {
-        NewPayment { method: "card".into(), reference: reference.into() }
+        NewPayment {
+            method: "card".into(),
+            reference: reference.into(),
+        }
     }
 
     #[test]
     fn a_bad_line_is_refused_by_its_field() {
-        let (mug, cup, yen) = (product(1, 250, "EUR"), product(2, 100, "EUR"), product(3, 9, "JPY"));
-        let too_many: Vec<_> = (0..10_000).map(|n| line(&product(n, 1, "EUR"), 1)).collect();
+        let (mug, cup, yen) = (
+            product(1, 250, "EUR"),
+            product(2, 100, "EUR"),
+            product(3, 9, "JPY"),
+        );
+        let too_many: Vec<_> = (0..10_000)
+            .map(|n| line(&product(n, 1, "EUR"), 1))
+            .collect();
         for (lines, field) in [
             (vec![], "lines"),
             (too_many, "lines"),
             (vec![line(&mug, 0)], "lines.0.quantity"),
             (vec![line(&mug, -2)], "lines.0.quantity"),
             (vec![line(&mug, 1 << 31)], "lines.0.quantity"),
-            (vec![line(&mug, 1), line(&cup, 1), line(&mug, 3)], "lines.2.productId"),
-            (vec![line(&mug, 1), line(&product(99, 1, "EUR"), 1)], "lines.1.productId"),
+            (
+                vec![line(&mug, 1), line(&cup, 1), line(&mug, 3)],
+                "lines.2.productId",
+            ),
+            (
+                vec![line(&mug, 1), line(&product(99, 1, "EUR"), 1)],
+                "lines.1.productId",
+            ),
             (vec![line(&mug, 1), line(&yen, 1)], "lines.1.productId"),
         ] {
             let catalogue = [mug.clone(), cup.clone(), yen.clone()];
             let id = OrderId::from_uuid(Uuid::from_u128(9));
-            let refusal = Order::place(id, Timestamp::from_millis(0), &customer(), &lines, &catalogue)
-                .expect_err(field);
+            let refusal = Order::place(
+                id,
+                Timestamp::from_millis(0),
+                &customer(),
+                &lines,
+                &catalogue,
+            )
+            .expect_err(field);
             assert_eq!(refusal.field_path().join("."), field);
         }
     }
@@ -499,7 +602,10 @@ mod tests {
     fn an_expected_price_must_be_the_catalogues() {
         let mug = product(1, 250, "EUR");
         let mut wrong = line(&mug, 1);
-        wrong.expected_unit_price = Some(Money { minor: 249, ..mug.price });
+        wrong.expected_unit_price = Some(Money {
+            minor: 249,
+            ..mug.price
+        });
         let id = OrderId::from_uuid(Uuid::from_u128(9));
         let refusal = Order::place(id, Timestamp::from_millis(0), &customer(), &[wrong], &[mug]);
         assert!(matches!(refusal, Err(Refusal::PriceChanged { .. })));
@@ -512,10 +618,14 @@ mod tests {
         paid.confirm(now).expect("pending");
         assert_eq!(paid.pay(now, payment("a")), Ok(PaymentOutcome::Paid));
         let before = paid.clone();
-        assert!(matches!(paid.pay(now, payment("b")), Err(Refusal::AlreadyPaid { .. })));
+        assert!(matches!(
+            paid.pay(now, payment("b")),
+            Err(Refusal::AlreadyPaid { .. })
+        ));
         assert_eq!(paid, before, "a refusal changes nothing");
 
-        paid.cancel(now, Actor::Customer, None).expect("not shipped");
+        paid.cancel(now, Actor::Customer, None)
+            .expect("not shipped");
         assert_eq!(paid.payments[0].refund_due_version, Some(4));
         assert_eq!(paid.pay(now, payment("c")), Ok(PaymentOutcome::RefundDue));
         assert_eq!(paid.payments[1].refund_due_version, Some(5));
@@ -526,7 +636,9 @@ mod tests {
     fn a_refused_step_names_the_way_that_leads_there() {
         let mut order = order();
         order.confirm(Timestamp::from_millis(20)).expect("pending");
-        let refusal = order.advance(Timestamp::from_millis(20), OrderStatus::Paid).expect_err("refused");
+        let refusal = order
+            .advance(Timestamp::from_millis(20), OrderStatus::Paid)
+            .expect_err("refused");
         assert_eq!(
             refusal.to_string(),
             "an order that is CONFIRMED can not become PAID this way: use payOrder"
@@ -540,9 +652,13 @@ mod tests {
         let now = Timestamp::from_millis(20);
         order.confirm(now).expect("confirm");
         states.push(order.clone());
-        order.pay(Timestamp::from_millis(5), payment("a")).expect("pay"); // a clock that went back
+        order
+            .pay(Timestamp::from_millis(5), payment("a"))
+            .expect("pay"); // a clock that went back
         states.push(order.clone());
-        order.cancel(now, Actor::Staff, Some("lost".into())).expect("cancel");
+        order
+            .cancel(now, Actor::Staff, Some("lost".into()))
+            .expect("cancel");
         states.push(order.clone());
         order.pay(now, payment("b")).expect("late");
         states.push(order.clone());
@@ -561,6 +677,9 @@ mod tests {
         assert!(matches!(order.delete(now), Err(Refusal::OrderOpen { .. })));
         order.reject(now, vec![]).expect("reject");
         order.delete(now).expect("final");
-        assert_eq!((order.customer_name.as_str(), order.version, order.deleted), ("", 3, true));
+        assert_eq!(
+            (order.customer_name.as_str(), order.version, order.deleted),
+            ("", 3, true)
+        );
     }
 }

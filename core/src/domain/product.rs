@@ -99,14 +99,21 @@ impl Product {
 
 fn valid_description(text: &str) -> Result<String, Refusal> {
     let path = vec!["description".into()];
-    if text.trim().is_empty() { Ok(String::new()) } else { valid_text(path, text, DESCRIPTION_CHARS) }
+    if text.trim().is_empty() {
+        Ok(String::new())
+    } else {
+        valid_text(path, text, DESCRIPTION_CHARS)
+    }
 }
 
 fn valid_price(price: Money) -> Result<Money, Refusal> {
     if (0..=PRICE_MINOR).contains(&price.minor) {
         return Ok(price);
     }
-    let most = Money { minor: PRICE_MINOR, ..price };
+    let most = Money {
+        minor: PRICE_MINOR,
+        ..price
+    };
     Err(Refusal::invalid(
         vec!["price".into(), "amount".into()],
         format!("must be between 0 and {}", most.amount()),

@@ -8,29 +8,48 @@ use uuid::Uuid;
 use super::order::{Actor, NewLine, NewPayment};
 use super::status::TRANSITIONS;
 use super::stock::{Decision, Hold, HoldState, OrderFacts, Units, Warehouse};
-use super::{Money, Order, OrderId, OrderStatus, Product, ProductId, StockLevel, Timestamp, User, UserId};
+use super::{
+    Money, Order, OrderId, OrderStatus, Product, ProductId, StockLevel, Timestamp, User, UserId,
+};
 
 fn pending_order() -> Order {
     let now = Timestamp::from_millis(0);
-    let user = User::create(UserId::from_uuid(Uuid::from_u128(1)), now, "Ada", "ada@example.org");
-    let price = Money { minor: 250, currency: "EUR".parse().expect("a currency") };
+    let user = User::create(
+        UserId::from_uuid(Uuid::from_u128(1)),
+        now,
+        "Ada",
+        "ada@example.org",
+    );
+    let price = Money {
+        minor: 250,
+        currency: "EUR".parse().expect("a currency"),
+    };
     let id = ProductId::from_uuid(Uuid::from_u128(2));
     let product = Product::create(id, now, "Mug", "", price).expect("a product");
-    let line = NewLine { product_id: id, quantity: 1, expected_unit_price: None };
+    let line = NewLine {
+        product_id: id,
+        quantity: 1,
+        expected_unit_price: None,
+    };
     let order_id = OrderId::from_uuid(Uuid::from_u128(3));
     Order::place(order_id, now, &user.expect("a user"), &[line], &[product]).expect("an order")
 }
 
 /// Does one of everything that can be done to an order; refusals are part of the game.
 fn act(order: &mut Order, action: u8, at: Timestamp) -> bool {
-    let payment = NewPayment { method: "card".into(), reference: format!("p-{}", order.version) };
+    let payment = NewPayment {
+        method: "card".into(),
+        reference: format!("p-{}", order.version),
+    };
     match action {
         0 => order.confirm(at).is_ok(),
         1 => order.reject(at, vec![]).is_ok(),
         2 => order.pay(at, payment).is_ok(),
         3 => order.cancel(at, Actor::Customer, None).is_ok(),
         4 => order.delete(at).is_ok(),
-        status => order.advance(at, OrderStatus::ALL[usize::from(status) % 8]).is_ok(),
+        status => order
+            .advance(at, OrderStatus::ALL[usize::from(status) % 8])
+            .is_ok(),
     }
 }
 

@@ -96,13 +96,17 @@ pub enum Refusal {
         path: FieldPath,
     },
     /// The order was canceled before the payment came: the payment **is recorded**, as refund due.
-    #[error("{order} was canceled before it was paid: the payment is recorded and its refund is due")]
+    #[error(
+        "{order} was canceled before it was paid: the payment is recorded and its refund is due"
+    )]
     RefundDue {
         /// The order.
         order: OrderId,
     },
     /// An adjustment would leave less on hand than is reserved for orders.
-    #[error("{on_hand} on hand and {reserved} reserved: {available} units at most can be taken away")]
+    #[error(
+        "{on_hand} on hand and {reserved} reserved: {available} units at most can be taken away"
+    )]
     StockReserved {
         /// The field.
         path: FieldPath,
@@ -171,7 +175,10 @@ pub enum RefusalCode {
 impl Refusal {
     /// A broken rule of one field.
     pub fn invalid(path: FieldPath, problem: impl Into<String>) -> Self {
-        Self::Invalid { path, problem: problem.into() }
+        Self::Invalid {
+            path,
+            problem: problem.into(),
+        }
     }
 
     /// The code that programs match on.

@@ -71,12 +71,16 @@ pub const TRANSITIONS: &[Transition] = &[
 
 impl OrderStatus {
     /// All of them, in the order of an undisturbed life, ends last.
-    pub const ALL: [Self; 8] =
-        [Pending, Confirmed, Paid, Processing, Shipped, Delivered, Rejected, Canceled];
+    pub const ALL: [Self; 8] = [
+        Pending, Confirmed, Paid, Processing, Shipped, Delivered, Rejected, Canceled,
+    ];
 
     /// The statuses that may come next, whatever the trigger.
     pub fn next(self) -> impl Iterator<Item = Self> {
-        TRANSITIONS.iter().filter(move |step| step.from == self).map(|step| step.to)
+        TRANSITIONS
+            .iter()
+            .filter(move |step| step.from == self)
+            .map(|step| step.to)
     }
 
     /// Whether the trigger may move an order from here to there.
@@ -132,7 +136,10 @@ mod tests {
 
     #[test]
     fn rejected_canceled_and_delivered_are_final_and_no_other() {
-        let finals: Vec<_> = OrderStatus::ALL.into_iter().filter(|s| s.is_final()).collect();
+        let finals: Vec<_> = OrderStatus::ALL
+            .into_iter()
+            .filter(|s| s.is_final())
+            .collect();
         assert_eq!(finals, [Delivered, Rejected, Canceled]);
     }
 

@@ -28,7 +28,11 @@ pub struct StockLevel {
 impl StockLevel {
     /// Units that can still be ordered.
     pub fn available(&self) -> u32 {
-        if self.sellable { self.on_hand - self.reserved.min(self.on_hand) } else { 0 }
+        if self.sellable {
+            self.on_hand - self.reserved.min(self.on_hand)
+        } else {
+            0
+        }
     }
 
     /// Adds units (takes them away, if negative), never below what is reserved.
@@ -204,8 +208,14 @@ impl Warehouse {
         holds: impl IntoIterator<Item = Hold>,
     ) -> Self {
         Self {
-            levels: levels.into_iter().map(|level| (level.product_id, level)).collect(),
-            holds: holds.into_iter().map(|hold| (hold.order_id, hold)).collect(),
+            levels: levels
+                .into_iter()
+                .map(|level| (level.product_id, level))
+                .collect(),
+            holds: holds
+                .into_iter()
+                .map(|hold| (hold.order_id, hold))
+                .collect(),
             ..Self::default()
         }
     }
@@ -276,8 +286,10 @@ impl Warehouse {
         lines
             .iter()
             .filter_map(|line| {
-                let available =
-                    self.levels.get(&line.product_id).map_or(0, StockLevel::available);
+                let available = self
+                    .levels
+                    .get(&line.product_id)
+                    .map_or(0, StockLevel::available);
                 (available < line.quantity).then_some(Shortage {
                     product_id: line.product_id,
                     requested: line.quantity,
@@ -322,12 +334,16 @@ impl Warehouse {
 
     /// The levels that changed, by product id.
     pub fn changed_levels(&self) -> impl Iterator<Item = &StockLevel> {
-        self.changed_levels.iter().filter_map(|id| self.levels.get(id))
+        self.changed_levels
+            .iter()
+            .filter_map(|id| self.levels.get(id))
     }
 
     /// The holds that are new or changed, by order id.
     pub fn changed_holds(&self) -> impl Iterator<Item = &Hold> {
-        self.changed_holds.iter().filter_map(|id| self.holds.get(id))
+        self.changed_holds
+            .iter()
+            .filter_map(|id| self.holds.get(id))
     }
 
     /// The ledger lines to append, in the order in which they happened.

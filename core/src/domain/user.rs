@@ -28,12 +28,7 @@ impl User {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for a name or address that breaks a rule.
-    pub fn create(
-        id: UserId,
-        now: Timestamp,
-        name: &str,
-        email: &str,
-    ) -> Result<Self, Refusal> {
+    pub fn create(id: UserId, now: Timestamp, name: &str, email: &str) -> Result<Self, Refusal> {
         Ok(Self {
             id,
             version: 1,
@@ -93,10 +88,19 @@ pub fn valid_text(path: FieldPath, text: &str, max: usize) -> Result<String, Ref
         return Err(Refusal::invalid(path, "must not be empty"));
     }
     if text.chars().count() > max {
-        return Err(Refusal::invalid(path, format!("must have at most {max} characters")));
+        return Err(Refusal::invalid(
+            path,
+            format!("must have at most {max} characters"),
+        ));
     }
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        return Err(Refusal::invalid(path, "must not contain control characters"));
+    if text
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\t')
+    {
+        return Err(Refusal::invalid(
+            path,
+            "must not contain control characters",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -105,7 +109,10 @@ pub fn valid_text(path: FieldPath, text: &str, max: usize) -> Result<String, Ref
 fn valid_email(path: FieldPath, email: &str) -> Result<String, Refusal> {
     let email = email.trim();
     if email.chars().count() > EMAIL_CHARS {
-        return Err(Refusal::invalid(path, format!("must have at most {EMAIL_CHARS} characters")));
+        return Err(Refusal::invalid(
+            path,
+            format!("must have at most {EMAIL_CHARS} characters"),
+        ));
     }
     let well_formed = email.rsplit_once('@').is_some_and(|(local, domain)| {
         let local_ok = !local.is_empty()
@@ -113,7 +120,9 @@ fn valid_email(path: FieldPath, email: &str) -> Result<String, Refusal> {
             && !local.starts_with('.')
             && !local.ends_with('.')
             && !local.contains("..")
-            && local.chars().all(|c| c.is_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(c));
+            && local
+                .chars()
+                .all(|c| c.is_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(c));
         let label_ok = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
@@ -126,7 +135,10 @@ fn valid_email(path: FieldPath, email: &str) -> Result<String, Refusal> {
     if well_formed {
         Ok(email.to_owned())
     } else {
-        Err(Refusal::invalid(path, "must be an e-mail address such as ada@example.org"))
+        Err(Refusal::invalid(
+            path,
+            "must be an e-mail address such as ada@example.org",
+        ))
     }
 }
 
@@ -136,12 +148,27 @@ mod tests {
 
     #[test]
     fn addresses_that_can_be_written_to_are_accepted_and_others_are_not() {
-        for good in ["ada@example.org", "a.b+c@sub.example.co.uk", "  ada@example.org ", "jörg@exämple.de"] {
+        for good in [
+            "ada@example.org",
+            "a.b+c@sub.example.co.uk",
+            "  ada@example.org ",
+            "jörg@exämple.de",
+        ] {
             assert!(valid_email(vec![], good).is_ok(), "{good}");
         }
-        for bad in
-            ["", "ada", "@example.org", "ada@", "ada@example", "a b@example.org", ".a@example.org", "a@-x.org", "a..b@x.org", "a@x..org", "a@b@c.org"]
-        {
+        for bad in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "ada@example",
+            "a b@example.org",
+            ".a@example.org",
+            "a@-x.org",
+            "a..b@x.org",
+            "a@x..org",
+            "a@b@c.org",
+        ] {
             assert!(valid_email(vec![], bad).is_err(), "{bad}");
         }
     }

@@ -26,27 +26,40 @@ fn uuid(text: &str) -> Result<Uuid, DecodeError> {
 impl From<Timestamp> for pbjson_types::Timestamp {
     fn from(at: Timestamp) -> Self {
         let nanos = i32::try_from(at.millis().rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-        Self { seconds: at.millis().div_euclid(1000), nanos }
+        Self {
+            seconds: at.millis().div_euclid(1000),
+            nanos,
+        }
     }
 }
 
 fn timestamp(at: Option<pbjson_types::Timestamp>) -> Result<Timestamp, DecodeError> {
     let at = at.ok_or_else(|| bad("a time is missing"))?;
-    let seconds = at.seconds.checked_mul(1000).ok_or_else(|| bad("a time is out of range"))?;
-    Ok(Timestamp::from_millis(seconds.saturating_add(i64::from(at.nanos / 1_000_000))))
+    let seconds = at
+        .seconds
+        .checked_mul(1000)
+        .ok_or_else(|| bad("a time is out of range"))?;
+    Ok(Timestamp::from_millis(
+        seconds.saturating_add(i64::from(at.nanos / 1_000_000)),
+    ))
 }
 
 impl From<Money> for pb::Money {
     fn from(money: Money) -> Self {
-        Self { minor: money.minor, currency: money.currency.code().to_owned() }
+        Self {
+            minor: money.minor,
+            currency: money.currency.code().to_owned(),
+        }
     }
 }
 
 fn money(money: Option<pb::Money>) -> Result<Money, DecodeError> {
     let money = money.ok_or_else(|| bad("an amount is missing"))?;
-    let currency =
-        Currency::from_str(&money.currency).map_err(|_| bad("a currency is unknown"))?;
-    Ok(Money { minor: money.minor, currency })
+    let currency = Currency::from_str(&money.currency).map_err(|_| bad("a currency is unknown"))?;
+    Ok(Money {
+        minor: money.minor,
+        currency,
+    })
 }
 
 impl From<&User> for pb::User {
@@ -128,17 +141,19 @@ impl From<OrderStatus> for pb::OrderStatus {
 
 /// A status by its number; a number this version of the program does not know reads as unspecified: `None`.
 fn status(number: i32) -> Option<OrderStatus> {
-    Some(match pb::OrderStatus::try_from(number).unwrap_or_default() {
-        pb::OrderStatus::Unspecified => return None,
-        pb::OrderStatus::Pending => OrderStatus::Pending,
-        pb::OrderStatus::Confirmed => OrderStatus::Confirmed,
-        pb::OrderStatus::Rejected => OrderStatus::Rejected,
-        pb::OrderStatus::Paid => OrderStatus::Paid,
-        pb::OrderStatus::Processing => OrderStatus::Processing,
-        pb::OrderStatus::Shipped => OrderStatus::Shipped,
-        pb::OrderStatus::Delivered => OrderStatus::Delivered,
-        pb::OrderStatus::Canceled => OrderStatus::Canceled,
-    })
+    Some(
+        match pb::OrderStatus::try_from(number).unwrap_or_default() {
+            pb::OrderStatus::Unspecified => return None,
+            pb::OrderStatus::Pending => OrderStatus::Pending,
+            pb::OrderStatus::Confirmed => OrderStatus::Confirmed,
+            pb::OrderStatus::Rejected => OrderStatus::Rejected,
+            pb::OrderStatus::Paid => OrderStatus::Paid,
+            pb::OrderStatus::Processing => OrderStatus::Processing,
+            pb::OrderStatus::Shipped => OrderStatus::Shipped,
+            pb::OrderStatus::Delivered => OrderStatus::Delivered,
+            pb::OrderStatus::Canceled => OrderStatus::Canceled,
+        },
+    )
 }
 
 fn known_status(number: i32) -> Result<OrderStatus, DecodeError> {
@@ -314,7 +329,10 @@ impl TryFrom<pb::TimelineEntry> for TimelineEntry {
 
 impl From<&Units> for pb::Units {
     fn from(units: &Units) -> Self {
-        Self { product_id: units.product_id.uuid().to_string(), quantity: units.quantity }
+        Self {
+            product_id: units.product_id.uuid().to_string(),
+            quantity: units.quantity,
+        }
     }
 }
 
@@ -323,7 +341,10 @@ impl TryFrom<pb::Units> for Units {
 
     fn try_from(units: pb::Units) -> Result<Self, DecodeError> {
         let product_id = ProductId::from_uuid(uuid(&units.product_id)?);
-        Ok(Self { product_id, quantity: units.quantity })
+        Ok(Self {
+            product_id,
+            quantity: units.quantity,
+        })
     }
 }
 

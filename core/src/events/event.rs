@@ -29,8 +29,13 @@ pub enum AggregateType {
 
 impl AggregateType {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::User, Self::Product, Self::Order, Self::Stock, Self::StockLevel];
+    pub const ALL: [Self; 5] = [
+        Self::User,
+        Self::Product,
+        Self::Order,
+        Self::Stock,
+        Self::StockLevel,
+    ];
 
     /// The word that tables use.
     pub const fn as_str(self) -> &'static str {
@@ -171,10 +176,14 @@ impl FromStr for TraceParent {
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let hex = |part: &str, len: usize| {
             part.len() == len
-                && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let parts: Vec<&str> = text.split('-').collect();
-        let [version, trace, span, flags] = parts[..] else { return Err(InvalidTraceParent) };
+        let [version, trace, span, flags] = parts[..] else {
+            return Err(InvalidTraceParent);
+        };
         let not_zero = |part: &str| part.bytes().any(|b| b != b'0');
         let good = version == "00"
             && hex(trace, 32)
@@ -182,7 +191,11 @@ impl FromStr for TraceParent {
             && hex(flags, 2)
             && not_zero(trace)
             && not_zero(span);
-        if good { Ok(Self(text.to_owned())) } else { Err(InvalidTraceParent) }
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidTraceParent)
+        }
     }
 }
 

@@ -8,13 +8,15 @@
 //! aggregate's file, 4. its wire form as a snapshot in the tests.
 
 mod convert;
+pub mod event;
 #[cfg(test)]
 mod tests;
-pub mod event;
 pub mod topic;
 pub mod wire;
 
-pub use event::{AggregateType, Envelope, Event, EventType, Payload, Source, StockDecision, TraceParent};
+pub use event::{
+    AggregateType, Envelope, Event, EventType, Payload, Source, StockDecision, TraceParent,
+};
 pub use topic::{Topic, TopicNames};
 pub use wire::{DecodeError, Encoding, StoredEvent, WireRecord};
 

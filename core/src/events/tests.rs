@@ -20,7 +20,10 @@ fn uuid(n: u128) -> Uuid {
 }
 
 fn eur(minor: i64) -> Money {
-    Money { minor, currency: "EUR".parse().expect("a currency") }
+    Money {
+        minor,
+        currency: "EUR".parse().expect("a currency"),
+    }
 }
 
 fn order() -> Order {
@@ -60,9 +63,27 @@ fn order() -> Order {
         }],
         timeline: vec![
             entry(1, None, OrderStatus::Pending, None, Actor::Customer),
-            entry(2, Some(OrderStatus::Pending), OrderStatus::Confirmed, Some("stock reserved"), Actor::System),
-            entry(3, Some(OrderStatus::Confirmed), OrderStatus::Paid, None, Actor::Customer),
-            entry(4, Some(OrderStatus::Paid), OrderStatus::Canceled, Some("lost"), Actor::Staff),
+            entry(
+                2,
+                Some(OrderStatus::Pending),
+                OrderStatus::Confirmed,
+                Some("stock reserved"),
+                Actor::System,
+            ),
+            entry(
+                3,
+                Some(OrderStatus::Confirmed),
+                OrderStatus::Paid,
+                None,
+                Actor::Customer,
+            ),
+            entry(
+                4,
+                Some(OrderStatus::Paid),
+                OrderStatus::Canceled,
+                Some("lost"),
+                Actor::Staff,
+            ),
         ],
         created_at: AT,
         updated_at: AT.plus_millis(4),
@@ -75,8 +96,13 @@ fn payload_of(kind: &EventType) -> (Topic, Payload) {
     match (kind, family) {
         (EventType::StockLevelChanged, _) => {
             let product_id = ProductId::from_uuid(uuid(2));
-            let level =
-                StockLevel { product_id, on_hand: 10, reserved: 3, sellable: true, version: 5 };
+            let level = StockLevel {
+                product_id,
+                on_hand: 10,
+                reserved: 3,
+                sellable: true,
+                version: 5,
+            };
             (Topic::StockLevels, Payload::StockLevel(level))
         }
         (_, Some("user")) => {
@@ -117,7 +143,10 @@ fn payload_of(kind: &EventType) -> (Topic, Payload) {
                 version: 1,
                 order_version: 1,
                 state: Some(state),
-                lines: vec![Units { product_id: ProductId::from_uuid(uuid(2)), quantity: 2 }],
+                lines: vec![Units {
+                    product_id: ProductId::from_uuid(uuid(2)),
+                    quantity: 2,
+                }],
                 shortages: vec![],
             };
             (Topic::Stock, Payload::Stock(decision))
@@ -139,7 +168,11 @@ fn event(kind: &EventType) -> (Topic, Event) {
 
 fn decode(topic: Topic, record: &WireRecord) -> Result<Event, DecodeError> {
     let header = |name: &str| {
-        record.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+        record
+            .headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     };
     Event::decode(topic, header, &record.value)
 }
@@ -148,7 +181,9 @@ fn decode(topic: Topic, record: &WireRecord) -> Result<Event, DecodeError> {
 fn with_header(record: &WireRecord, name: &'static str, value: Option<&str>) -> WireRecord {
     let mut record = record.clone();
     record.headers.retain(|(known, _)| *known != name);
-    record.headers.extend(value.map(|value| (name, value.to_owned())));
+    record
+        .headers
+        .extend(value.map(|value| (name, value.to_owned())));
     record
 }
 
@@ -157,8 +192,11 @@ fn every_event_has_its_wire_form() {
     for kind in EventType::KNOWN {
         let record = event(kind).1.encode(Encoding::Json);
         let json: serde_json::Value = serde_json::from_slice(&record.value).expect("JSON");
-        let headers: Vec<String> =
-            record.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let headers: Vec<String> = record
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
         let text = format!(
             "key: {}\n{}\n\n{}",
             record.key,
@@ -174,7 +212,11 @@ fn every_event_reads_back_from_json_and_from_binary() {
     for kind in EventType::KNOWN {
         let (topic, event) = event(kind);
         for encoding in [Encoding::Json, Encoding::Binary] {
-            assert_eq!(decode(topic, &event.encode(encoding)).as_ref(), Ok(&event), "{kind} {encoding}");
+            assert_eq!(
+                decode(topic, &event.encode(encoding)).as_ref(),
+                Ok(&event),
+                "{kind} {encoding}"
+            );
         }
     }
 }
@@ -182,9 +224,15 @@ fn every_event_reads_back_from_json_and_from_binary() {
 #[test]
 fn what_a_newer_program_adds_is_skipped() {
     let (topic, event) = event(&EventType::OrderPaid);
-    let mut record = with_header(&event.encode(Encoding::Json), header::TYPE, Some("order.gifted"));
+    let mut record = with_header(
+        &event.encode(Encoding::Json),
+        header::TYPE,
+        Some("order.gifted"),
+    );
     let text = String::from_utf8(record.value).expect("JSON");
-    record.value = text.replacen('{', r#"{"giftWrap":{"paper":"red"},"#, 1).into_bytes();
+    record.value = text
+        .replacen('{', r#"{"giftWrap":{"paper":"red"},"#, 1)
+        .into_bytes();
     let read = decode(topic, &record).expect("readable");
     assert_eq!(read.kind, EventType::Unknown("order.gifted".into()));
     assert_eq!(read.payload, event.payload);
@@ -195,7 +243,9 @@ fn a_decision_this_program_does_not_know_reads_as_unspecified() {
     let (topic, event) = event(&EventType::StockReserved);
     let mut record = event.encode(Encoding::Json);
     let text = String::from_utf8(record.value).expect("JSON");
-    record.value = text.replace("DECISION_KIND_RESERVED", "DECISION_KIND_LENT").into_bytes();
+    record.value = text
+        .replace("DECISION_KIND_RESERVED", "DECISION_KIND_LENT")
+        .into_bytes();
     let Payload::Stock(decision) = decode(topic, &record).expect("readable").payload else {
         panic!("a decision stays one")
     };
@@ -206,20 +256,45 @@ fn a_decision_this_program_does_not_know_reads_as_unspecified() {
 fn poison_is_told_apart() {
     let (topic, event) = event(&EventType::OrderPaid);
     let good = event.encode(Encoding::Json);
-    for name in [header::ID, header::TYPE, header::TIME, header::CONTENT_TYPE, header::AGGREGATE_VERSION] {
+    for name in [
+        header::ID,
+        header::TYPE,
+        header::TIME,
+        header::CONTENT_TYPE,
+        header::AGGREGATE_VERSION,
+    ] {
         let poison = decode(topic, &with_header(&good, name, None));
         assert_eq!(poison, Err(DecodeError::MissingHeader(name)));
     }
-    for (name, value) in
-        [(header::ID, "7"), (header::TIME, "yesterday"), (header::CONTENT_TYPE, "text/plain")]
-    {
+    for (name, value) in [
+        (header::ID, "7"),
+        (header::TIME, "yesterday"),
+        (header::CONTENT_TYPE, "text/plain"),
+    ] {
         let poison = decode(topic, &with_header(&good, name, Some(value)));
-        assert!(matches!(poison, Err(DecodeError::BadHeader { .. })), "{name}");
+        assert!(
+            matches!(poison, Err(DecodeError::BadHeader { .. })),
+            "{name}"
+        );
     }
     let wrong_version = with_header(&good, header::AGGREGATE_VERSION, Some("9"));
-    assert!(matches!(decode(topic, &wrong_version), Err(DecodeError::Contradiction { .. })));
-    for value in [b"".to_vec(), b"{".to_vec(), b"{}".to_vec(), good.value[..99].to_vec()] {
-        let poison = decode(topic, &WireRecord { value, ..good.clone() });
+    assert!(matches!(
+        decode(topic, &wrong_version),
+        Err(DecodeError::Contradiction { .. })
+    ));
+    for value in [
+        b"".to_vec(),
+        b"{".to_vec(),
+        b"{}".to_vec(),
+        good.value[..99].to_vec(),
+    ] {
+        let poison = decode(
+            topic,
+            &WireRecord {
+                value,
+                ..good.clone()
+            },
+        );
         assert!(matches!(poison, Err(DecodeError::BadPayload(_))));
     }
 }

@@ -74,7 +74,9 @@ pub struct TopicNames {
 impl TopicNames {
     /// Names that begin with a prefix; the empty one is the default.
     pub fn with_prefix(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into() }
+        Self {
+            prefix: prefix.into(),
+        }
     }
 
     /// The name of a topic on the broker.

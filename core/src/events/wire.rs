@@ -33,9 +33,9 @@ impl Encoding {
     }
 
     fn from_content_type(media_type: &str) -> Option<Self> {
-        [Self::Json, Self::Binary]
-            .into_iter()
-            .find(|encoding| media_type.split(';').next().map(str::trim) == Some(encoding.content_type()))
+        [Self::Json, Self::Binary].into_iter().find(|encoding| {
+            media_type.split(';').next().map(str::trim) == Some(encoding.content_type())
+        })
     }
 }
 
@@ -166,7 +166,10 @@ impl Event {
         value: &[u8],
     ) -> Result<Self, DecodeError> {
         let required = |name| header_of(name).ok_or(DecodeError::MissingHeader(name));
-        let bad = |name, value: &str| DecodeError::BadHeader { name, value: value.to_owned() };
+        let bad = |name, value: &str| DecodeError::BadHeader {
+            name,
+            value: value.to_owned(),
+        };
 
         let content_type = required(header::CONTENT_TYPE)?;
         let encoding = Encoding::from_content_type(content_type)
@@ -182,8 +185,16 @@ impl Event {
             trace: header_of(header::TRACEPARENT).and_then(|text| TraceParent::from_str(text).ok()),
             payload: read_payload(topic, value, encoding)?,
         };
-        agree(header::AGGREGATE_VERSION, required(header::AGGREGATE_VERSION)?, event.version())?;
-        agree(header::SUBJECT, required(header::SUBJECT)?, event.aggregate_id())?;
+        agree(
+            header::AGGREGATE_VERSION,
+            required(header::AGGREGATE_VERSION)?,
+            event.version(),
+        )?;
+        agree(
+            header::SUBJECT,
+            required(header::SUBJECT)?,
+            event.aggregate_id(),
+        )?;
         Ok(event)
     }
 }
@@ -197,7 +208,11 @@ fn agree(
     if header_value == payload_value {
         return Ok(());
     }
-    Err(DecodeError::Contradiction { header, header_value: header_value.to_owned(), payload_value })
+    Err(DecodeError::Contradiction {
+        header,
+        header_value: header_value.to_owned(),
+        payload_value,
+    })
 }
 
 fn read_payload(topic: Topic, value: &[u8], encoding: Encoding) -> Result<Payload, DecodeError> {
@@ -228,9 +243,8 @@ fn read<M: Message + DeserializeOwned + Default>(
     encoding: Encoding,
 ) -> Result<M, DecodeError> {
     match encoding {
-        Encoding::Json => {
-            serde_json::from_slice(value).map_err(|error| DecodeError::BadPayload(error.to_string()))
-        }
+        Encoding::Json => serde_json::from_slice(value)
+            .map_err(|error| DecodeError::BadPayload(error.to_string())),
         Encoding::Binary => {
             M::decode(value).map_err(|error| DecodeError::BadPayload(error.to_string()))
         }
@@ -267,7 +281,10 @@ impl StoredEvent {
             (header::SPEC_VERSION, "1.0".to_owned()),
             (header::ID, self.id.uuid().to_string()),
             (header::TYPE, self.kind.as_str().to_owned()),
-            (header::SOURCE, format!("/shop/{}", self.aggregate_type.as_str())),
+            (
+                header::SOURCE,
+                format!("/shop/{}", self.aggregate_type.as_str()),
+            ),
             (header::TIME, rfc3339(self.time)),
             (header::SUBJECT, self.aggregate_id.to_string()),
             (header::CONTENT_TYPE, self.content_type),
@@ -276,7 +293,11 @@ impl StoredEvent {
         if let Some(trace) = self.trace {
             headers.push((header::TRACEPARENT, trace.as_str().to_owned()));
         }
-        WireRecord { key: self.aggregate_id.to_string(), headers, value: self.payload }
+        WireRecord {
+            key: self.aggregate_id.to_string(),
+            headers,
+            value: self.payload,
+        }
     }
 }
 

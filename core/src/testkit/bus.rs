@@ -1,6 +1,9 @@
 //! A log of a test's own.
 
-#![expect(clippy::missing_panics_doc, reason = "a fixture fails the test by panicking")]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a fixture fails the test by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +36,9 @@ impl TestBus {
             replication: 1,
             encoding: Encoding::Json,
         };
-        ensure_topics(&settings).await.expect("Kafka is up: lab/engines/engines up");
+        ensure_topics(&settings)
+            .await
+            .expect("Kafka is up: lab/engines/engines up");
         let producer = Producer::new(&settings, "test").expect("a producer");
         Self { settings, producer }
     }
@@ -45,7 +50,12 @@ impl TestBus {
 
     /// A consumer loop's settings: one worker, small batches.
     pub fn consumer_settings() -> ConsumerSettings {
-        ConsumerSettings { workers: 1, batch: 100, slot: 0, session_timeout: Duration::from_secs(6) }
+        ConsumerSettings {
+            workers: 1,
+            batch: 100,
+            slot: 0,
+            session_timeout: Duration::from_secs(6),
+        }
     }
 
     /// The settings of a program that works on these topics: one worker, and what is usual for the rest. Addresses of stores lead
@@ -61,7 +71,11 @@ impl TestBus {
         };
         let settings = Settings::read(&nowhere).expect("the settings are good");
         let (kafka, consumer) = (self.settings.clone(), Self::consumer_settings());
-        Settings { kafka, consumer, ..settings }
+        Settings {
+            kafka,
+            consumer,
+            ..settings
+        }
     }
 
     /// A producer to these topics.
@@ -71,15 +85,24 @@ impl TestBus {
 
     /// Sends events to the topics of their aggregates, in this order.
     pub async fn send(&self, events: &[Event]) {
-        let records = events
-            .iter()
-            .map(|event| (event.aggregate_type().topic(), event.encode(self.settings.encoding)));
-        self.producer.send_all(records.collect()).await.expect("the events are sent");
+        let records = events.iter().map(|event| {
+            (
+                event.aggregate_type().topic(),
+                event.encode(self.settings.encoding),
+            )
+        });
+        self.producer
+            .send_all(records.collect())
+            .await
+            .expect("the events are sent");
     }
 
     /// Sends a record as it is, well-formed or not.
     pub async fn send_record(&self, topic: Topic, record: WireRecord) {
-        self.producer.send_all(vec![(topic, record)]).await.expect("the record is sent");
+        self.producer
+            .send_all(vec![(topic, record)])
+            .await
+            .expect("the record is sent");
     }
 
     /// Every event in a topic, partition by partition, each in the order of the log.
@@ -87,12 +110,16 @@ impl TestBus {
     /// # Panics
     /// If a record is no event.
     pub async fn events(&self, topic: Topic) -> Vec<Envelope> {
-        let items = inspect::read_all(&self.settings, topic).await.expect("the topic is read");
+        let items = inspect::read_all(&self.settings, topic)
+            .await
+            .expect("the topic is read");
         items
             .into_iter()
             .map(|item| match item {
                 TailItem::Event(envelope) => envelope,
-                TailItem::Skipped { source, error, .. } => panic!("no event at {source:?}: {error}"),
+                TailItem::Skipped { source, error, .. } => {
+                    panic!("no event at {source:?}: {error}")
+                }
             })
             .collect()
     }
@@ -109,17 +136,27 @@ impl TestBus {
 
     /// What a role's group has committed of a topic, by partition.
     pub async fn committed(&self, role: &str, topic: Topic) -> BTreeMap<i32, i64> {
-        inspect::committed(&self.settings, role, topic).await.expect("the commits are read")
+        inspect::committed(&self.settings, role, topic)
+            .await
+            .expect("the commits are read")
     }
 
     /// Waits until a role's group has committed everything that is in a topic.
     pub async fn wait_until_consumed(&self, role: &str, topic: Topic) {
-        let ends = inspect::ends(&self.settings, topic).await.expect("the ends are read");
+        let ends = inspect::ends(&self.settings, topic)
+            .await
+            .expect("the ends are read");
         let ends: BTreeMap<_, _> = ends.into_iter().filter(|(_, end)| *end > 0).collect();
-        eventually(&format!("{role} to commit {ends:?} of {topic}"), BOUND, async || {
-            let committed = self.committed(role, topic).await;
-            ends.iter().all(|(partition, end)| committed.get(partition) == Some(end)).then_some(())
-        })
+        eventually(
+            &format!("{role} to commit {ends:?} of {topic}"),
+            BOUND,
+            async || {
+                let committed = self.committed(role, topic).await;
+                ends.iter()
+                    .all(|(partition, end)| committed.get(partition) == Some(end))
+                    .then_some(())
+            },
+        )
         .await;
     }
 }
@@ -129,12 +166,18 @@ impl Drop for TestBus {
         let settings = self.settings.clone();
         // A thread of its own, since a test's runtime can not be waited for from inside.
         let cleanup = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(delete_topics(&settings, &Topic::ALL)).map_err(anyhow::Error::from)
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime
+                .block_on(delete_topics(&settings, &Topic::ALL))
+                .map_err(anyhow::Error::from)
         });
         let deleted = cleanup.join();
         if !std::thread::panicking() {
-            deleted.expect("the clean-up ends").expect("the topics are deleted");
+            deleted
+                .expect("the clean-up ends")
+                .expect("the topics are deleted");
         }
     }
 }

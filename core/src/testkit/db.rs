@@ -31,7 +31,10 @@ fn server_dsn() -> String {
     super::setting("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:43306/shop")
 }
 
-#[expect(clippy::missing_panics_doc, reason = "a fixture that does not come about fails its test")]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "a fixture that does not come about fails its test"
+)]
 impl TestDb {
     /// Makes a database.
     ///
@@ -41,13 +44,26 @@ impl TestDb {
         let name = format!("shop_test_{}", ids::fresh().simple());
         let dsn = server_dsn();
         let timeout = Duration::from_secs(20);
-        let mut conn = connect(&dsn, timeout).await.expect("MySQL is up: lab/engines/engines up");
-        conn.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
+        let mut conn = connect(&dsn, timeout)
+            .await
+            .expect("MySQL is up: lab/engines/engines up");
+        conn.batch_execute(&format!("CREATE DATABASE {name}"))
+            .await
+            .expect("a database");
         let base = dsn.rsplit_once('/').map_or(dsn.as_str(), |(base, _)| base);
-        let settings = MysqlSettings { dsn: format!("{base}/{name}"), pool_size: 8, timeout };
+        let settings = MysqlSettings {
+            dsn: format!("{base}/{name}"),
+            pool_size: 8,
+            timeout,
+        };
         migrate(&settings).await.expect("the migrations run");
         let db = Db::new(&settings, Encoding::Json).expect("a pool");
-        Self { db, settings, name, may_leave_outbox: false }
+        Self {
+            db,
+            settings,
+            name,
+            may_leave_outbox: false,
+        }
     }
 
     /// The pool.
@@ -73,7 +89,12 @@ impl TestDb {
             outbox::mark_sent(tx, &seqs).await?;
             Ok::<_, StoreError>(rows)
         });
-        taken.await.expect("the outbox").into_iter().map(|(_, event)| event).collect()
+        taken
+            .await
+            .expect("the outbox")
+            .into_iter()
+            .map(|(_, event)| event)
+            .collect()
     }
 
     /// The number in the first column of the first row of a query.
@@ -99,8 +120,12 @@ impl TestDb {
     /// # Panics
     /// If it fails.
     pub async fn execute(&self, statement: &str) {
-        let mut conn = connect(&self.settings.dsn, self.settings.timeout).await.expect("MySQL is up");
-        conn.batch_execute(statement).await.expect("the statement is good");
+        let mut conn = connect(&self.settings.dsn, self.settings.timeout)
+            .await
+            .expect("MySQL is up");
+        conn.batch_execute(statement)
+            .await
+            .expect("the statement is good");
     }
 
     /// What the tables hold, one line per row, in a fixed order; times and sequence numbers are left out. Two equal texts are
@@ -143,27 +168,44 @@ impl TestDb {
     /// A user, as a customer.
     pub async fn customer(&self) -> User {
         let email = format!("{}@example.org", ids::fresh().simple());
-        let cmd = CreateUser { name: "Ada".into(), email };
-        create_user(&self.db, &Call::now(None), cmd).await.expect("a user")
+        let cmd = CreateUser {
+            name: "Ada".into(),
+            email,
+        };
+        create_user(&self.db, &Call::now(None), cmd)
+            .await
+            .expect("a user")
     }
 
     /// A product at EUR 2.50 with some units on hand.
     pub async fn product(&self, units: i64) -> Product {
-        let price = Money { minor: 250, currency: "EUR".parse().expect("a currency") };
+        let price = Money {
+            minor: 250,
+            currency: "EUR".parse().expect("a currency"),
+        };
         let cmd = CreateProduct {
             name: "Mug".into(),
             description: "For tea".into(),
             price,
             stock: units,
         };
-        create_product(&self.db, &Call::now(None), cmd).await.expect("a product").0
+        create_product(&self.db, &Call::now(None), cmd)
+            .await
+            .expect("a product")
+            .0
     }
 
     /// An order of one product.
     pub async fn order(&self, customer_id: UserId, product_id: ProductId, quantity: i64) -> Order {
-        let lines = vec![NewLine { product_id, quantity, expected_unit_price: None }];
+        let lines = vec![NewLine {
+            product_id,
+            quantity,
+            expected_unit_price: None,
+        }];
         let cmd = CreateOrder { customer_id, lines };
-        create_order(&self.db, &Call::now(None), cmd).await.expect("an order")
+        create_order(&self.db, &Call::now(None), cmd)
+            .await
+            .expect("an order")
     }
 
     /// What breaks the sums of the ledger: one line per product whose stock is not what its movements and holds say.
@@ -187,7 +229,9 @@ impl Drop for TestDb {
         let settings = self.settings.clone();
         // A thread of its own, since a test's runtime can not be waited for from inside.
         let cleanup = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(async {
                 let mut conn = connect(&settings.dsn, settings.timeout).await?;
                 let left = unsent_types(&mut conn).await?;
@@ -199,12 +243,17 @@ impl Drop for TestDb {
         if std::thread::panicking() || may_leave {
             return;
         }
-        let left = left.expect("the clean-up ends").expect("the database is dropped");
+        let left = left
+            .expect("the clean-up ends")
+            .expect("the database is dropped");
         assert!(left.is_empty(), "the test left unsent events: {left:?}");
     }
 }
 
 async fn unsent_types(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
     let rows = outbox::unsent(conn, 20).await?;
-    Ok(rows.into_iter().map(|(_, event)| event.kind.to_string()).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(_, event)| event.kind.to_string())
+        .collect())
 }

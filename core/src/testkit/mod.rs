@@ -14,7 +14,10 @@ pub use views::TestViews;
 use std::time::{Duration, Instant};
 
 /// Where a server that tests use is; the environment overrides what `lab/engines` starts.
-#[expect(clippy::disallowed_methods, reason = "tests find their servers by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find their servers by the environment"
+)]
 pub fn setting(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
@@ -23,13 +26,20 @@ pub fn setting(name: &str, default: &str) -> String {
 ///
 /// # Panics
 /// When the bound has passed.
-pub async fn eventually<T>(what: &str, bound: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(
+    what: &str,
+    bound: Duration,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(started.elapsed() < bound, "waited {bound:?} in vain for {what}");
+        assert!(
+            started.elapsed() < bound,
+            "waited {bound:?} in vain for {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

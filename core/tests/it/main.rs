@@ -1,5 +1,6 @@
 //! Integration tests of the core against the real servers: `make test` starts them.
 
+mod bus;
 mod orders;
 mod pool;
 mod products;

@@ -30,7 +30,11 @@ where
         let (wrong, right) = (wrong.clone(), right.clone());
         tasks.push(tokio::spawn(async move {
             // Every third is dropped after 0 to 2.9 ms, wherever it is then.
-            let patience = if index % 3 == 0 { index * 37 % 2_900 } else { 20_000_000 };
+            let patience = if index % 3 == 0 {
+                index * 37 % 2_900
+            } else {
+                20_000_000
+            };
             match tokio::time::timeout(Duration::from_micros(patience), answer).await {
                 Ok(Some(answered)) if answered == number => right.fetch_add(1, Ordering::Relaxed),
                 Ok(Some(_)) => wrong.fetch_add(1, Ordering::Relaxed),
@@ -60,7 +64,10 @@ async fn requests_dropped_at_random_never_give_their_answer_to_another() {
     })
     .await;
     assert_eq!(wrong, 0);
-    assert!(right >= 400, "only {right} of at least 400 questions were answered");
+    assert!(
+        right >= 400,
+        "only {right} of at least 400 questions were answered"
+    );
 }
 
 /// The control: without the guard the same storm gives wrong answers. If this fails, the test above proves nothing.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use shop_core::commands::Call;
 use shop_core::commands::products::delete_product;
-use shop_core::commands::stock::{AdjustStock, AdjustmentReason, OrderRecord, adjust_stock, settle_orders};
+use shop_core::commands::stock::{
+    AdjustStock, AdjustmentReason, OrderRecord, adjust_stock, settle_orders,
+};
 use shop_core::domain::refusal::RefusalCode;
 use shop_core::domain::stock::{Decision, HoldState};
 use shop_core::domain::{Order, OrderStatus};
@@ -17,7 +19,11 @@ use crate::settle::{record, settle_stock};
 
 /// The same order as a later event would show it.
 fn later(order: &Order, version: u32, status: OrderStatus) -> Order {
-    Order { version, status, ..order.clone() }
+    Order {
+        version,
+        status,
+        ..order.clone()
+    }
 }
 
 const STATE: &[&str] = &["stock", "stock_orders", "stock_movements"];
@@ -48,7 +54,10 @@ async fn an_order_holds_all_its_lines_or_none_and_a_rejection_names_what_was_sho
         ]
     );
     let rejection = String::from_utf8(events[1].payload.clone()).expect("JSON");
-    assert!(rejection.contains(r#""requested":2,"available":1"#), "{rejection}");
+    assert!(
+        rejection.contains(r#""requested":2,"available":1"#),
+        "{rejection}"
+    );
     assert_eq!(db.count("SELECT reserved FROM stock").await, 3);
     assert_eq!(db.ledger_differences().await, 0);
 }
@@ -58,7 +67,10 @@ async fn canceled_orders_give_their_stock_back_and_shipped_ones_take_it_along_on
     let db = TestDb::new().await;
     let customer = db.customer().await;
     let mug = db.product(10).await;
-    let (gone, sent) = (db.order(customer.id, mug.id, 2).await, db.order(customer.id, mug.id, 3).await);
+    let (gone, sent) = (
+        db.order(customer.id, mug.id, 2).await,
+        db.order(customer.id, mug.id, 3).await,
+    );
     settle_stock(&db, &[record(&gone), record(&sent)]).await;
     let canceled = record(&later(&gone, 3, OrderStatus::Canceled));
     let shipped = record(&later(&sent, 5, OrderStatus::Shipped));
@@ -74,9 +86,16 @@ async fn canceled_orders_give_their_stock_back_and_shipped_ones_take_it_along_on
         ]
     );
     let state = db.dump(STATE).await;
-    assert_eq!(settle_stock(&db, &batch).await, [Decision::Repeat; 3], "a crash before the offsets");
+    assert_eq!(
+        settle_stock(&db, &batch).await,
+        [Decision::Repeat; 3],
+        "a crash before the offsets"
+    );
     assert_eq!(db.dump(STATE).await, state);
-    assert_eq!(db.count("SELECT on_hand * 100 + reserved FROM stock").await, 700);
+    assert_eq!(
+        db.count("SELECT on_hand * 100 + reserved FROM stock").await,
+        700
+    );
     assert_eq!(db.ledger_differences().await, 0);
     db.take_outbox().await;
 }
@@ -85,7 +104,9 @@ async fn canceled_orders_give_their_stock_back_and_shipped_ones_take_it_along_on
 async fn shuffled_and_doubled_events_end_in_the_same_stock_without_the_inbox() {
     let mut seed = 7_u64;
     let mut random = move |below: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(seed >> 33).expect("31 bits") % below
     };
     let db = TestDb::new().await;
@@ -111,8 +132,10 @@ async fn shuffled_and_doubled_events_end_in_the_same_stock_without_the_inbox() {
             records.swap(index, random(index + 1));
         }
         records.append(&mut tail);
-        let doubled: Vec<OrderRecord> =
-            records.iter().flat_map(|r| [r.clone(), r.clone()]).collect();
+        let doubled: Vec<OrderRecord> = records
+            .iter()
+            .flat_map(|r| [r.clone(), r.clone()])
+            .collect();
         for chunk in doubled.chunks(1 + random(4)) {
             settle_stock(&db, chunk).await;
             // Without the inbox the state alone has to tell repeats from news.
@@ -120,7 +143,9 @@ async fn shuffled_and_doubled_events_end_in_the_same_stock_without_the_inbox() {
             forget_inbox(&db).await;
         }
         let hex = mug.id.uuid().simple();
-        let query = format!("SELECT on_hand * 1000 + reserved FROM stock WHERE product_id = UNHEX('{hex}')");
+        let query = format!(
+            "SELECT on_hand * 1000 + reserved FROM stock WHERE product_id = UNHEX('{hex}')"
+        );
         assert_eq!(db.count(&query).await, 95 * 1000 + 2);
     }
     assert_eq!(db.ledger_differences().await, 0);
@@ -130,7 +155,9 @@ async fn shuffled_and_doubled_events_end_in_the_same_stock_without_the_inbox() {
 async fn forget_inbox(db: &TestDb) {
     use diesel_async::RunQueryDsl;
     let forgotten = db.db().transaction("test", async |tx| {
-        diesel::sql_query("DELETE FROM processed_events").execute(tx).await?;
+        diesel::sql_query("DELETE FROM processed_events")
+            .execute(tx)
+            .await?;
         Ok::<_, shop_core::db::StoreError>(())
     });
     forgotten.await.expect("the inbox is empty");
@@ -147,9 +174,18 @@ async fn a_product_that_is_gone_is_short_and_one_that_is_held_stays() {
     let call = Call::now(None);
     let refused = refusal_of(delete_product(db.db(), &call, mug.id).await);
     assert_eq!(refused.code(), RefusalCode::ProductHeld);
-    let cmd = AdjustStock { product_id: mug.id, delta: -4, reason: AdjustmentReason::Correction };
-    assert_eq!(refusal_of(adjust_stock(db.db(), &call, cmd).await).code(), RefusalCode::StockReserved);
-    delete_product(db.db(), &call, cup.id).await.expect("nothing of it is held");
+    let cmd = AdjustStock {
+        product_id: mug.id,
+        delta: -4,
+        reason: AdjustmentReason::Correction,
+    };
+    assert_eq!(
+        refusal_of(adjust_stock(db.db(), &call, cmd).await).code(),
+        RefusalCode::StockReserved
+    );
+    delete_product(db.db(), &call, cup.id)
+        .await
+        .expect("nothing of it is held");
     let decided = settle_stock(&db, &[record(&late)]).await;
     assert_eq!(decided, [Decision::Decided(HoldState::Rejected)]);
     db.take_outbox().await;
@@ -169,14 +205,19 @@ async fn workers_that_race_for_the_last_units_neither_oversell_nor_refuse_needle
         .map(|chunk| {
             let (db, chunk) = (db.clone(), chunk.to_vec());
             tokio::spawn(async move {
-                settle_orders(db.db(), clock::now(), "stock-reservation", &chunk).await.expect("settled")
+                settle_orders(db.db(), clock::now(), "stock-reservation", &chunk)
+                    .await
+                    .expect("settled")
             })
         })
         .collect();
     let mut held = 0;
     for worker in workers {
         let decisions = worker.await.expect("a worker");
-        held += decisions.iter().filter(|d| **d == Decision::Decided(HoldState::Held)).count();
+        held += decisions
+            .iter()
+            .filter(|d| **d == Decision::Decided(HoldState::Held))
+            .count();
     }
     assert_eq!(held, 20);
     assert_eq!(db.count("SELECT reserved FROM stock").await, 20);

@@ -4,7 +4,7 @@
 //! programs' code, and never writes, but for a planted fault.
 //!
 //! To add a rule: 1. what it needs in [`evidence`], read in [`read`], 2. a function in [`judge`], 3. a fault that it names in
-//! `tests/it/judge.rs`.
+//! `tests/it/judge`.
 
 pub mod evidence;
 pub mod judge;

@@ -215,21 +215,8 @@ impl Subscriber {
 
 /// Whether the server asks to try again: its store is away, or it is shutting down.
 fn is_retryable(payload: &Value) -> bool {
-    payload["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|error| {
-            let code = error["extensions"]["code"].as_str().unwrap_or_default();
-            error["extensions"]["retryable"].as_bool().unwrap_or(false)
-                || [
-                    "UNAVAILABLE",
-                    "SERVICE_UNAVAILABLE",
-                    "SHUTTING_DOWN",
-                    "TIMEOUT",
-                ]
-                .contains(&code)
-        })
+    let mut errors = payload["errors"].as_array().into_iter().flatten();
+    errors.any(|error| error["extensions"]["retryable"] == true)
 }
 
 fn frame(change: &Value) -> Option<Frame> {

@@ -27,6 +27,8 @@ pub enum Hop {
     UpdateDelivered,
     /// From sending `cancelOrder` to the CANCELED frame.
     CancelCanceled,
+    /// From sending the query `order` to its answer, while others change orders.
+    OrderQueried,
     /// From the CONFIRMED frame to the CANCELED frame of an order that nobody paid.
     UnpaidCanceled,
 }
@@ -44,6 +46,7 @@ impl Hop {
             Self::UpdateShipped => "updateOrderStatus -> SHIPPED frame",
             Self::UpdateDelivered => "updateOrderStatus -> DELIVERED frame",
             Self::CancelCanceled => "cancelOrder -> CANCELED frame",
+            Self::OrderQueried => "query order -> answer",
             Self::UnpaidCanceled => "CONFIRMED, unpaid -> CANCELED frame",
         }
     }

@@ -1,4 +1,4 @@
-//! Several clients at once, each with orders of all kinds, until told to stop.
+//! Many clients at once, with orders of all kinds, until told to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,6 +65,23 @@ impl Load {
                 }
             });
         }
+        (load, clients)
+    }
+
+    /// Starts clients that come at a steady pace, however long those before them have to wait.
+    pub fn steady(run: &Run, every: Duration) -> (Self, JoinSet<()>) {
+        let load = Self::default();
+        let mut clients = JoinSet::new();
+        let (door, run) = (load.clone(), run.clone());
+        clients.spawn(async move {
+            let mut inside = JoinSet::new();
+            while !door.0.stop.load(Ordering::SeqCst) {
+                let (load, run) = (door.clone(), run.clone());
+                inside.spawn(async move { load.one(&run).await });
+                tokio::time::sleep(every).await;
+            }
+            while inside.join_next().await.is_some() {}
+        });
         (load, clients)
     }
 

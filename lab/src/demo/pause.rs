@@ -13,6 +13,8 @@ use crate::programs::Programs;
 const PAUSE: Duration = Duration::from_secs(10);
 /// Within which time the other one must take over.
 const TAKE_OVER: Duration = Duration::from_secs(5);
+/// How often a new client comes; those in between wait and do not hold it up.
+const EVERY: Duration = Duration::from_millis(100);
 /// How long frames may be under way that were sent before.
 const UNDER_WAY: Duration = Duration::from_millis(800);
 const RELAYS: [&str; 2] = ["outbox-relay", "outbox-relay-2"];
@@ -22,7 +24,7 @@ const RELAYS: [&str; 2] = ["outbox-relay", "outbox-relay-2"];
 /// # Errors
 /// If the scenario could not be run.
 pub async fn run(run: &Run, programs: &Programs) -> anyhow::Result<Duration> {
-    let (load, mut clients) = Load::start(run);
+    let (load, mut clients) = Load::steady(run, EVERY);
     load.nobody_leaves();
     tokio::time::sleep(Duration::from_secs(3)).await;
 

@@ -2,12 +2,13 @@
 //! subscriber was told before.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::figures::Hop;
 use super::run::Run;
 use crate::check::Violation;
 use crate::check::evidence::Kind;
@@ -33,10 +34,12 @@ impl Reader {
                 };
                 let told = u64::from(run.journal.last_version(order).unwrap_or(0));
                 let variables = json!({ "id": format!("order_{order}") });
+                let sent = Instant::now();
                 // Nobody there for a long time is said by the clients.
                 let Ok(answer) = run.shop.query(documents::ORDER, variables).await else {
                     continue;
                 };
+                run.figures.note(Hop::OrderQueried, sent.elapsed());
                 let version = answer["order"]["version"].as_u64().unwrap_or(0);
                 let before = newest.entry(order).or_default();
                 for (known, by) in [(*before, "the view itself"), (told, "a subscriber")] {

@@ -3,7 +3,7 @@
 //! The comparison is the crate `graphql-schema-diff`'s; [`table`] says what each of its kinds means to a client, [`beyond`]
 //! adds what it does not look at, [`variance`] decides changes of a type by their direction.
 //!
-//! To add a rule: 1. a row in [`table`] (the compiler asks for one per kind), 2. a case in `tests/schema_check.rs`.
+//! To add a rule: 1. a row in [`table`] (the compiler asks for one per kind), 2. a case in `tests/it/schema_check`.
 
 pub mod beyond;
 pub mod finding;

@@ -1,6 +1,6 @@
 //! What each kind of change means to clients: one row per kind that the comparison reports.
 //!
-//! Checked against the GraphQL specification (September 2025) and, case by case of `tests/it/schema_check.rs`, against
+//! Checked against the GraphQL specification (September 2025) and, case by case of `tests/it/schema_check`, against
 //! graphql-js 16.15 (`findBreakingChanges`, `findDangerousChanges`). Nothing that graphql-js reports is judged milder here.
 //! Stricter, since the specification or plain use of the schema asks for it:
 //! - an argument or input field that loses its default and is non-null becomes required: breaking (there: dangerous, or silent);

@@ -39,7 +39,11 @@ impl MoneyInput {
     /// Reads the amount; the path is the input field that holds it.
     pub fn parse(&self, path: &[&str]) -> Result<domain::Money, Refusal> {
         let field = |name: &str| -> FieldPath {
-            path.iter().copied().chain([name]).map(str::to_owned).collect()
+            path.iter()
+                .copied()
+                .chain([name])
+                .map(str::to_owned)
+                .collect()
         };
         let currency = Currency::from_str(&self.currency_code)
             .map_err(|problem| Refusal::invalid(field("currencyCode"), problem.to_string()))?;
@@ -59,7 +63,10 @@ mod tests {
             ("12,99", "EUR", "price.amount"),
             ("12.999", "EUR", "price.amount"),
         ] {
-            let input = MoneyInput { amount: Decimal(amount.into()), currency_code: code.into() };
+            let input = MoneyInput {
+                amount: Decimal(amount.into()),
+                currency_code: code.into(),
+            };
             let refusal = input.parse(&["price"]).expect_err(field);
             assert_eq!(refusal.field_path().join("."), field);
         }

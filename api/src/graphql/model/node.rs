@@ -8,7 +8,11 @@ use crate::graphql::error::ApiError;
 
 /// Anything that has an id of its own.
 #[derive(Debug, Clone, Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "The id, unique among everything the shop has."))]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "The id, unique among everything the shop has."
+))]
 pub enum Node {
     /// A user.
     User(User),
@@ -47,17 +51,29 @@ impl GlobalId {
 
     /// The user's id, if it is one.
     pub const fn user(self) -> Option<UserId> {
-        if let Self::User(id) = self { Some(id) } else { None }
+        if let Self::User(id) = self {
+            Some(id)
+        } else {
+            None
+        }
     }
 
     /// The product's id, if it is one.
     pub const fn product(self) -> Option<ProductId> {
-        if let Self::Product(id) = self { Some(id) } else { None }
+        if let Self::Product(id) = self {
+            Some(id)
+        } else {
+            None
+        }
     }
 
     /// The order's id, if it is one.
     pub const fn order(self) -> Option<OrderId> {
-        if let Self::Order(id) = self { Some(id) } else { None }
+        if let Self::Order(id) = self {
+            Some(id)
+        } else {
+            None
+        }
     }
 }
 
@@ -72,8 +88,17 @@ mod tests {
         assert!(parse(format!("user_{uuid}")).is_ok_and(|id| id.user().is_some()));
         assert!(parse(format!("product_{uuid}")).is_ok_and(|id| id.product().is_some()));
         assert!(parse(format!("order_{uuid}")).is_ok_and(|id| id.order().is_some()));
-        for bad in ["", "1", uuid, "order_1", "cart_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01"] {
-            assert!(matches!(parse(bad.into()), Err(ApiError::BadUserInput { argument: "id", .. })));
+        for bad in [
+            "",
+            "1",
+            uuid,
+            "order_1",
+            "cart_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01",
+        ] {
+            assert!(matches!(
+                parse(bad.into()),
+                Err(ApiError::BadUserInput { argument: "id", .. })
+            ));
         }
     }
 }

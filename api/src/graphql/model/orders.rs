@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, Object, Result};
+use async_graphql::{Context, Enum, ID, Object};
 use shop_core::domain;
 use shop_core::domain::order;
 
 use super::{Money, Product, User};
 use crate::graphql::ContextExt as _;
+use crate::graphql::error::{Nullable, nullable};
 use crate::graphql::scalar::{DateTime, Int};
 
 /// Where an order stands. `Order.nextStatuses` tells what may come next.
@@ -97,8 +98,8 @@ impl Order {
     }
 
     /// The user who bought, as of now. Null once deleted.
-    async fn customer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        Ok(ctx.loaders().users.load_one(self.0.customer_id).await?.map(User))
+    async fn customer(&self, ctx: &Context<'_>) -> Nullable<User> {
+        nullable(ctx.loaders().users.load_one(self.0.customer_id).await)
     }
 
     /// What was bought, in the order in which the customer gave it.
@@ -118,7 +119,12 @@ impl Order {
 
     /// What was short, if it is REJECTED.
     async fn shortages(&self) -> Vec<StockShortage> {
-        self.0.shortages.iter().cloned().map(StockShortage).collect()
+        self.0
+            .shortages
+            .iter()
+            .cloned()
+            .map(StockShortage)
+            .collect()
     }
 
     /// One entry per version, oldest first.
@@ -150,8 +156,8 @@ impl OrderItem {
     }
 
     /// The product, as of now. Null once deleted.
-    async fn product(&self, ctx: &Context<'_>) -> Result<Option<Product>> {
-        Ok(ctx.loaders().products.load_one(self.0.product_id).await?.map(Into::into))
+    async fn product(&self, ctx: &Context<'_>) -> Nullable<Product> {
+        nullable(ctx.loaders().products.load_one(self.0.product_id).await)
     }
 
     /// The product's name then.
@@ -225,8 +231,8 @@ impl StockShortage {
     }
 
     /// The product, as of now. Null once deleted.
-    async fn product(&self, ctx: &Context<'_>) -> Result<Option<Product>> {
-        Ok(ctx.loaders().products.load_one(self.0.product_id).await?.map(Into::into))
+    async fn product(&self, ctx: &Context<'_>) -> Nullable<Product> {
+        nullable(ctx.loaders().products.load_one(self.0.product_id).await)
     }
 
     /// How many units the order asked for.

@@ -32,12 +32,17 @@ impl PageArgs {
         decode: impl Fn(&str) -> Result<K, InvalidCursor>,
     ) -> Result<PageRequest<K>, ApiError> {
         let cursor = |argument, text: Option<String>| {
-            text.map(|text| decode(&text).map_err(|problem| ApiError::bad_input(argument, problem)))
-                .transpose()
+            text.map(|text| {
+                decode(&text).map_err(|problem| ApiError::bad_input(argument, problem.to_string()))
+            })
+            .transpose()
         };
         let take = match (self.first, self.last) {
             (Some(_), Some(_)) => {
-                return Err(ApiError::bad_input("last", "may not be given together with first"));
+                return Err(ApiError::bad_input(
+                    "last",
+                    "may not be given together with first",
+                ));
             }
             (None, Some(last)) => Take::Last(count("last", last)?),
             (Some(first), None) => Take::First(count("first", first)?),
@@ -52,9 +57,15 @@ impl PageArgs {
 }
 
 fn count(argument: &'static str, number: Int) -> Result<usize, ApiError> {
-    usize::try_from(number).ok().filter(|count| *count <= PAGE_MAX).ok_or_else(|| {
-        ApiError::bad_input(argument, format!("must be between 0 and {PAGE_MAX}, not {number}"))
-    })
+    usize::try_from(number)
+        .ok()
+        .filter(|count| *count <= PAGE_MAX)
+        .ok_or_else(|| {
+            ApiError::bad_input(
+                argument,
+                format!("must be between 0 and {PAGE_MAX}, not {number}"),
+            )
+        })
 }
 
 /// Where a page stands in its list.
@@ -88,7 +99,10 @@ impl<N> Connection<N> {
     /// Renders a page of a list.
     pub fn new<T: Into<N>>(page: Page<T>, cursor: impl Fn(&T) -> String) -> Self {
         let edges: Vec<_> = (page.items.into_iter())
-            .map(|item| Edge { cursor: cursor(&item), node: item.into() })
+            .map(|item| Edge {
+                cursor: cursor(&item),
+                node: item.into(),
+            })
             .collect();
         let page_info = PageInfo {
             has_next_page: page.has_next,
@@ -150,15 +164,27 @@ mod tests {
     use super::*;
 
     fn parse(args: PageArgs) -> Result<PageRequest<String>, String> {
-        let decode =
-            |text: &str| if text == "bad" { Err(InvalidCursor) } else { Ok(text.to_owned()) };
+        let decode = |text: &str| {
+            if text == "bad" {
+                Err(InvalidCursor)
+            } else {
+                Ok(text.to_owned())
+            }
+        };
         args.parse(decode).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_page_is_twenty_from_the_beginning_unless_the_client_says() {
-        assert_eq!(parse(PageArgs::default()), Ok(PageRequest::first(PAGE_DEFAULT)));
-        let args = PageArgs { last: Some(0), before: Some("x".into()), ..PageArgs::default() };
+        assert_eq!(
+            parse(PageArgs::default()),
+            Ok(PageRequest::first(PAGE_DEFAULT))
+        );
+        let args = PageArgs {
+            last: Some(0),
+            before: Some("x".into()),
+            ..PageArgs::default()
+        };
         assert_eq!(parse(args), Ok(PageRequest::last(0).before("x".into())));
     }
 
@@ -166,15 +192,55 @@ mod tests {
     fn an_argument_that_can_not_be_met_is_named() {
         let none = PageArgs::default;
         for (args, argument) in [
-            (PageArgs { first: Some(101), ..none() }, "first"),
-            (PageArgs { first: Some(-1), ..none() }, "first"),
-            (PageArgs { last: Some(1 << 40), ..none() }, "last"),
-            (PageArgs { first: Some(1), last: Some(1), ..none() }, "last"),
-            (PageArgs { after: Some("bad".into()), ..none() }, "after"),
-            (PageArgs { before: Some("bad".into()), ..none() }, "before"),
+            (
+                PageArgs {
+                    first: Some(101),
+                    ..none()
+                },
+                "first",
+            ),
+            (
+                PageArgs {
+                    first: Some(-1),
+                    ..none()
+                },
+                "first",
+            ),
+            (
+                PageArgs {
+                    last: Some(1 << 40),
+                    ..none()
+                },
+                "last",
+            ),
+            (
+                PageArgs {
+                    first: Some(1),
+                    last: Some(1),
+                    ..none()
+                },
+                "last",
+            ),
+            (
+                PageArgs {
+                    after: Some("bad".into()),
+                    ..none()
+                },
+                "after",
+            ),
+            (
+                PageArgs {
+                    before: Some("bad".into()),
+                    ..none()
+                },
+                "before",
+            ),
         ] {
             let problem = parse(args).expect_err(argument);
-            assert!(problem.starts_with(&format!("argument {argument}: ")), "{problem}");
+            assert!(
+                problem.starts_with(&format!("argument {argument}: ")),
+                "{problem}"
+            );
         }
     }
 }

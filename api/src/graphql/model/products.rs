@@ -1,10 +1,11 @@
 //! Products and their stock.
 
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{Context, ID, Object};
 use shop_core::domain;
 
 use super::Money;
 use crate::graphql::ContextExt as _;
+use crate::graphql::error::{Nullable, nullable};
 use crate::graphql::scalar::{DateTime, Int};
 
 /// A product of the catalogue.
@@ -18,13 +19,19 @@ pub struct Product {
 impl Product {
     /// A product together with its stock level.
     pub const fn with_stock(product: domain::Product, stock: domain::StockLevel) -> Self {
-        Self { product, stock: Some(stock) }
+        Self {
+            product,
+            stock: Some(stock),
+        }
     }
 }
 
 impl From<domain::Product> for Product {
     fn from(product: domain::Product) -> Self {
-        Self { product, stock: None }
+        Self {
+            product,
+            stock: None,
+        }
     }
 }
 
@@ -57,12 +64,11 @@ impl Product {
     }
 
     /// How much of it there is. Null for a moment after the product was created.
-    async fn stock(&self, ctx: &Context<'_>) -> Result<Option<StockLevel>> {
-        let level = match self.stock {
-            Some(level) => Some(level),
-            None => ctx.loaders().stock_levels.load_one(self.product.id).await?,
-        };
-        Ok(level.map(StockLevel))
+    async fn stock(&self, ctx: &Context<'_>) -> Nullable<StockLevel> {
+        nullable(match self.stock {
+            Some(level) => Ok(Some(level)),
+            None => ctx.loaders().stock_levels.load_one(self.product.id).await,
+        })
     }
 
     /// When the product was created.
@@ -79,6 +85,12 @@ impl Product {
 /// How much of a product there is.
 #[derive(Debug, Clone, Copy)]
 pub struct StockLevel(pub domain::StockLevel);
+
+impl From<domain::StockLevel> for StockLevel {
+    fn from(level: domain::StockLevel) -> Self {
+        Self(level)
+    }
+}
 
 /// How much of a product there is.
 #[Object]

@@ -40,8 +40,16 @@ pub enum MutationErrorCode {
 /// Why a mutation was refused. Nothing was changed, except where the type says otherwise.
 #[derive(Debug, Clone, Interface)]
 #[graphql(
-    field(name = "message", ty = "&String", desc = "What is wrong, in words for people."),
-    field(name = "code", ty = "&MutationErrorCode", desc = "What is wrong, for programs."),
+    field(
+        name = "message",
+        ty = "&String",
+        desc = "What is wrong, in words for people."
+    ),
+    field(
+        name = "code",
+        ty = "&MutationErrorCode",
+        desc = "What is wrong, for programs."
+    ),
     field(
         name = "path",
         ty = "&Vec<String>",
@@ -85,7 +93,7 @@ macro_rules! refusal_types {
             pub message: String,
             /// What is wrong, for programs.
             pub code: MutationErrorCode,
-            /// The input field it is about, such as ["input", "lines", "0", "quantity"]; only ["input"] if it is about none.
+            /// The input field it is about, such as `input lines 0 quantity`, one name or index per item; only `input` if it is about none.
             pub path: Vec<String>,
             $($(#[$field_doc])* pub $field: $type,)*
         }
@@ -162,6 +170,10 @@ refusal_types! {
 }
 
 impl From<Refusal> for MutationError {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm per refusal, each of them plain"
+    )]
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         let code = refusal.code().into();
@@ -169,26 +181,75 @@ impl From<Refusal> for MutationError {
             .chain(refusal.field_path().iter().cloned())
             .collect();
         match refusal {
-            Refusal::Invalid { .. } => InvalidInputError { message, code, path }.into(),
-            Refusal::NotFound { entity, .. } => {
-                NotFoundError { message, code, path, id: entity.to_string().into() }.into()
+            Refusal::Invalid { .. } => InvalidInputError {
+                message,
+                code,
+                path,
             }
-            Refusal::EmailTaken { .. } => EmailTakenError { message, code, path }.into(),
-            Refusal::PriceChanged { expected, actual, .. } => {
+            .into(),
+            Refusal::NotFound { entity, .. } => NotFoundError {
+                message,
+                code,
+                path,
+                id: entity.to_string().into(),
+            }
+            .into(),
+            Refusal::EmailTaken { .. } => EmailTakenError {
+                message,
+                code,
+                path,
+            }
+            .into(),
+            Refusal::PriceChanged {
+                expected, actual, ..
+            } => {
                 let (expected, actual) = (expected.into(), actual.into());
-                PriceChangedError { message, code, path, expected, actual }.into()
+                PriceChangedError {
+                    message,
+                    code,
+                    path,
+                    expected,
+                    actual,
+                }
+                .into()
             }
             Refusal::IllegalTransition { from, to, .. } => {
                 let allowed = from.next().map(Into::into).collect();
                 let (from, to) = (from.into(), to.into());
-                IllegalTransitionError { message, code, path, from, to, allowed }.into()
+                IllegalTransitionError {
+                    message,
+                    code,
+                    path,
+                    from,
+                    to,
+                    allowed,
+                }
+                .into()
             }
-            Refusal::AlreadyPaid { .. } => AlreadyPaidError { message, code, path }.into(),
-            Refusal::PaymentReferenceUsed { .. } => {
-                PaymentReferenceUsedError { message, code, path }.into()
+            Refusal::AlreadyPaid { .. } => AlreadyPaidError {
+                message,
+                code,
+                path,
             }
-            Refusal::RefundDue { .. } => RefundDueError { message, code, path }.into(),
-            Refusal::StockReserved { on_hand, reserved, available, .. } => StockReservedError {
+            .into(),
+            Refusal::PaymentReferenceUsed { .. } => PaymentReferenceUsedError {
+                message,
+                code,
+                path,
+            }
+            .into(),
+            Refusal::RefundDue { .. } => RefundDueError {
+                message,
+                code,
+                path,
+            }
+            .into(),
+            Refusal::StockReserved {
+                on_hand,
+                reserved,
+                available,
+                ..
+            } => StockReservedError {
                 message,
                 code,
                 path,
@@ -197,15 +258,27 @@ impl From<Refusal> for MutationError {
                 available: available.into(),
             }
             .into(),
-            Refusal::UserHasOpenOrders { open, .. } => {
-                UserHasOpenOrdersError { message, code, path, open_orders: open.into() }.into()
+            Refusal::UserHasOpenOrders { open, .. } => UserHasOpenOrdersError {
+                message,
+                code,
+                path,
+                open_orders: open.into(),
             }
-            Refusal::ProductHeld { reserved, .. } => {
-                ProductHeldError { message, code, path, reserved: reserved.into() }.into()
+            .into(),
+            Refusal::ProductHeld { reserved, .. } => ProductHeldError {
+                message,
+                code,
+                path,
+                reserved: reserved.into(),
             }
-            Refusal::OrderOpen { status, .. } => {
-                OrderOpenError { message, code, path, status: status.into() }.into()
+            .into(),
+            Refusal::OrderOpen { status, .. } => OrderOpenError {
+                message,
+                code,
+                path,
+                status: status.into(),
             }
+            .into(),
         }
     }
 }

@@ -53,11 +53,12 @@ impl User {
 
     /// The user's orders, newest first.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn orders(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given.")]
+        #[graphql(
+            desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given."
+        )]
         first: Option<Int>,
         #[graphql(desc = "Only what follows this cursor.")] after: Option<String>,
         #[graphql(desc = "How many at most, from the end: 0 to 100. Not together with `first`.")]
@@ -66,7 +67,12 @@ impl User {
         #[graphql(desc = "Only orders that match; `customerId` must be this user's, if given.")]
         filter: Option<OrderFilter>,
     ) -> Result<Connection<Order>> {
-        let page = PageArgs { first, after, last, before };
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         query::orders_of(ctx, Some(self.0.id), page, filter).await
     }
 }

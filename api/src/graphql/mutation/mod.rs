@@ -19,10 +19,16 @@ use super::model::MutationError;
 /// The mutations. Each takes one input, changes the write side in one transaction and answers without waiting for the
 /// views that queries read.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(users::UserMutation, products::ProductMutation, orders::OrderMutation);
+pub struct Mutation(
+    users::UserMutation,
+    products::ProductMutation,
+    orders::OrderMutation,
+);
 
 /// Renders a command's outcome: a refusal is data, anything else that fails is an error.
-fn answer<T, P: From<Result<T, MutationError>>>(outcome: Result<T, CommandError>) -> Result<P, ApiError> {
+fn answer<T, P: From<Result<T, MutationError>>>(
+    outcome: Result<T, CommandError>,
+) -> Result<P, ApiError> {
     match outcome {
         Ok(value) => Ok(P::from(Ok(value))),
         Err(CommandError::Refused(refusal)) => Ok(P::from(Err(refusal.into()))),
@@ -34,7 +40,10 @@ fn answer<T, P: From<Result<T, MutationError>>>(outcome: Result<T, CommandError>
 /// Reads an id; the path is the input field that holds it.
 fn parse_id<T: FromStr<Err: std::fmt::Display>>(id: &ID, path: &[&str]) -> Result<T, Refusal> {
     id.as_str().parse().map_err(|problem: T::Err| {
-        Refusal::invalid(path.iter().copied().map(str::to_owned).collect(), problem.to_string())
+        Refusal::invalid(
+            path.iter().copied().map(str::to_owned).collect(),
+            problem.to_string(),
+        )
     })
 }
 

@@ -1,7 +1,9 @@
 //! Mutations of orders.
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
-use shop_core::commands::orders::{self, CancelOrder, CreateOrder, PaidOrder, PayOrder, UpdateOrderStatus};
+use shop_core::commands::orders::{
+    self, CancelOrder, CreateOrder, PaidOrder, PayOrder, UpdateOrderStatus,
+};
 use shop_core::domain;
 use shop_core::domain::Refusal;
 use shop_core::domain::order::{Actor, NewLine, NewPayment, PaymentOutcome};
@@ -44,7 +46,10 @@ impl CreateOrderInput {
 impl OrderLineInput {
     fn parse(&self, index: &str) -> Result<NewLine, Refusal> {
         let price_path = ["lines", index, "expectedUnitPrice"];
-        let expected = self.expected_unit_price.as_ref().map(|price| price.parse(&price_path));
+        let expected = self
+            .expected_unit_price
+            .as_ref()
+            .map(|price| price.parse(&price_path));
         Ok(NewLine {
             product_id: parse_id(&self.product_id, &["lines", index, "productId"])?,
             quantity: self.quantity,
@@ -84,7 +89,10 @@ impl PayOrderInput {
     fn parse(self) -> Result<PayOrder, Refusal> {
         Ok(PayOrder {
             order_id: parse_id(&self.order_id, &["orderId"])?,
-            payment: NewPayment { method: self.method, reference: self.reference },
+            payment: NewPayment {
+                method: self.method,
+                reference: self.reference,
+            },
         })
     }
 }
@@ -104,11 +112,19 @@ impl From<Result<PaidOrder, MutationError>> for PayOrderPayload {
             Ok(PaidOrder { order, outcome }) => {
                 let errors = match outcome {
                     PaymentOutcome::Paid => Vec::new(),
-                    PaymentOutcome::RefundDue => vec![Refusal::RefundDue { order: order.id }.into()],
+                    PaymentOutcome::RefundDue => {
+                        vec![Refusal::RefundDue { order: order.id }.into()]
+                    }
                 };
-                Self { order: Some(order.into()), errors }
+                Self {
+                    order: Some(order.into()),
+                    errors,
+                }
             }
-            Err(error) => Self { order: None, errors: vec![error] },
+            Err(error) => Self {
+                order: None,
+                errors: vec![error],
+            },
         }
     }
 }
@@ -125,7 +141,11 @@ struct CancelOrderInput {
 impl CancelOrderInput {
     fn parse(self) -> Result<CancelOrder, Refusal> {
         let order_id = parse_id(&self.order_id, &["orderId"])?;
-        Ok(CancelOrder { order_id, actor: Actor::Customer, reason: self.reason })
+        Ok(CancelOrder {
+            order_id,
+            actor: Actor::Customer,
+            reason: self.reason,
+        })
     }
 }
 
@@ -157,7 +177,10 @@ struct UpdateOrderStatusInput {
 impl UpdateOrderStatusInput {
     fn parse(&self) -> Result<UpdateOrderStatus, Refusal> {
         let order_id = parse_id(&self.order_id, &["orderId"])?;
-        Ok(UpdateOrderStatus { order_id, status: self.status.into() })
+        Ok(UpdateOrderStatus {
+            order_id,
+            status: self.status.into(),
+        })
     }
 }
 

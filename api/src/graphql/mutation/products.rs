@@ -50,8 +50,9 @@ type NewProduct = (domain::Product, domain::StockLevel);
 
 impl From<Result<NewProduct, MutationError>> for CreateProductPayload {
     fn from(outcome: Result<NewProduct, MutationError>) -> Self {
-        let (product, errors) =
-            split(outcome, |(product, stock)| Product::with_stock(product, stock));
+        let (product, errors) = split(outcome, |(product, stock)| {
+            Product::with_stock(product, stock)
+        });
         Self { product, errors }
     }
 }
@@ -74,7 +75,10 @@ impl UpdateProductInput {
         Ok(UpdateProduct {
             id: parse_id(&self.id, &["id"])?,
             change: ProductChange {
-                price: self.price.map(|price| price.parse(&["price"])).transpose()?,
+                price: self
+                    .price
+                    .map(|price| price.parse(&["price"]))
+                    .transpose()?,
                 name: self.name,
                 description: self.description,
             },
@@ -130,7 +134,11 @@ struct AdjustStockInput {
 impl AdjustStockInput {
     fn parse(&self) -> Result<AdjustStock, Refusal> {
         let product_id = parse_id(&self.product_id, &["productId"])?;
-        Ok(AdjustStock { product_id, delta: self.delta, reason: self.reason.into() })
+        Ok(AdjustStock {
+            product_id,
+            delta: self.delta,
+            reason: self.reason.into(),
+        })
     }
 }
 

@@ -95,7 +95,10 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The user.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
-        let cmd = CreateUser { name: input.name, email: input.email };
+        let cmd = CreateUser {
+            name: input.name,
+            email: input.email,
+        };
         let outcome = users::create_user(ctx.db(), &ctx.call(), cmd).await;
         Ok(answer(outcome)?)
     }
@@ -108,7 +111,11 @@ impl UserMutation {
     ) -> Result<UpdateUserPayload> {
         let run = async || {
             let id = parse_id(&input.id, &["id"])?;
-            let cmd = UpdateUser { id, name: input.name, email: input.email };
+            let cmd = UpdateUser {
+                id,
+                name: input.name,
+                email: input.email,
+            };
             users::update_user(ctx.db(), &ctx.call(), cmd).await
         };
         Ok(answer(run().await)?)

@@ -13,4 +13,9 @@ pub use orders::{OrderFilter, orders_of};
 
 /// The queries. They read views that follow the mutations within moments.
 #[derive(Debug, Default, MergedObject)]
-pub struct Query(users::UserQuery, products::ProductQuery, orders::OrderQuery, nodes::NodeQuery);
+pub struct Query(
+    users::UserQuery,
+    products::ProductQuery,
+    orders::OrderQuery,
+    nodes::NodeQuery,
+);

@@ -7,7 +7,7 @@ use shop_core::domain::OrderId;
 use shop_core::domain::limits::NODES_MAX;
 
 use crate::graphql::ContextExt as _;
-use crate::graphql::error::ApiError;
+use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{GlobalId, Node, Order};
 
 /// Queries of anything.
@@ -21,9 +21,14 @@ impl NodeQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The id of a user, a product or an order.")] id: ID,
-    ) -> Result<Option<Node>> {
-        let id = GlobalId::parse("id", &id)?;
-        Ok(load(ctx, &[id]).await?.pop().flatten())
+    ) -> Nullable<Node> {
+        let find = async || {
+            Ok(load(ctx, &[GlobalId::parse("id", &id)?])
+                .await?
+                .pop()
+                .flatten())
+        };
+        nullable::<Node, _>(find().await)
     }
 
     /// Things by their ids, each at its id's place; null where there is nothing.
@@ -37,7 +42,10 @@ impl NodeQuery {
             let problem = format!("must be at most {NODES_MAX} ids, not {}", ids.len());
             return Err(ApiError::bad_input("ids", problem).into());
         }
-        let ids: Vec<_> = ids.iter().map(|id| GlobalId::parse("ids", id)).collect::<Result<_, _>>()?;
+        let ids: Vec<_> = ids
+            .iter()
+            .map(|id| GlobalId::parse("ids", id))
+            .collect::<Result<_, _>>()?;
         Ok(load(ctx, &ids).await?)
     }
 }
@@ -46,17 +54,27 @@ async fn load(ctx: &Context<'_>, ids: &[GlobalId]) -> Result<Vec<Option<Node>>, 
     let loaders = ctx.loaders();
     let order_ids: Vec<_> = ids.iter().filter_map(|id| id.order()).collect();
     let (users, products, orders) = futures::try_join!(
-        loaders.users.load_many(ids.iter().filter_map(|id| id.user())),
-        loaders.products.load_many(ids.iter().filter_map(|id| id.product())),
+        loaders
+            .users
+            .load_many(ids.iter().filter_map(|id| id.user())),
+        loaders
+            .products
+            .load_many(ids.iter().filter_map(|id| id.product())),
         async {
             let orders = ctx.views().orders(&order_ids).await?;
-            Ok(orders.into_iter().map(|order| (order.id, order.into())).collect())
+            Ok(orders
+                .into_iter()
+                .map(|order| (order.id, order.into()))
+                .collect())
         },
     )?;
     let orders: HashMap<OrderId, Order> = orders;
     let found = |id: &GlobalId| match *id {
         GlobalId::User(id) => users.get(&id).cloned().map(|user| Node::User(user.into())),
-        GlobalId::Product(id) => products.get(&id).cloned().map(|found| Node::Product(found.into())),
+        GlobalId::Product(id) => products
+            .get(&id)
+            .cloned()
+            .map(|found| Node::Product(found.into())),
         GlobalId::Order(id) => orders.get(&id).cloned().map(Node::Order),
     };
     Ok(ids.iter().map(found).collect())

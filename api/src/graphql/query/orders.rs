@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result};
 use shop_core::domain::UserId;
 use shop_core::views::{self, OrderCursor, Page};
 
-use crate::graphql::error::ApiError;
+use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, Order, OrderStatus, PageArgs};
 use crate::graphql::scalar::Int;
 use crate::graphql::{ContextExt as _, Limits};
@@ -30,23 +30,48 @@ pub async fn orders_of(
 ) -> Result<Connection<Order>> {
     let page = page.parse(OrderCursor::decode)?;
     let filter = filter.unwrap_or_default();
-    let asked = filter.customer_id.map(|id| GlobalId::parse("filter.customerId", &id)).transpose()?;
-    let statuses = filter.statuses.unwrap_or_default().into_iter().map(Into::into).collect();
+    let asked = filter
+        .customer_id
+        .map(|id| GlobalId::parse("filter.customerId", &id))
+        .transpose()?;
+    let statuses = filter
+        .statuses
+        .unwrap_or_default()
+        .into_iter()
+        .map(Into::into)
+        .collect();
     let customer_id = match asked {
         // Another kind of id, or another user's where one is given by the field, matches nothing.
-        Some(asked) if asked.user().is_none() || customer.is_some_and(|id| asked.user() != Some(id)) => {
-            return Ok(Connection::new(nothing(), |order| OrderCursor::of(order).encode()));
+        Some(asked)
+            if asked.user().is_none() || customer.is_some_and(|id| asked.user() != Some(id)) =>
+        {
+            return Ok(Connection::new(nothing(), |order| {
+                OrderCursor::of(order).encode()
+            }));
         }
         Some(asked) => asked.user(),
         None => customer,
     };
-    let filter = views::OrderFilter { customer_id, statuses };
-    let orders = ctx.views().list_orders(&filter, page).await.map_err(ApiError::from)?;
-    Ok(Connection::new(orders, |order| OrderCursor::of(order).encode()))
+    let filter = views::OrderFilter {
+        customer_id,
+        statuses,
+    };
+    let orders = ctx
+        .views()
+        .list_orders(&filter, page)
+        .await
+        .map_err(ApiError::from)?;
+    Ok(Connection::new(orders, |order| {
+        OrderCursor::of(order).encode()
+    }))
 }
 
 const fn nothing<T>() -> Page<T> {
-    Page { items: Vec::new(), has_next: false, has_previous: false }
+    Page {
+        items: Vec::new(),
+        has_next: false,
+        has_previous: false,
+    }
 }
 
 /// Queries of orders.
@@ -60,18 +85,22 @@ impl OrderQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The order's id.")] id: ID,
-    ) -> Result<Option<Order>> {
-        let Some(id) = GlobalId::parse("id", &id)?.order() else { return Ok(None) };
-        Ok(ctx.views().order(id).await.map_err(ApiError::from)?.map(Order::from))
+    ) -> Nullable<Order> {
+        let find = async || match GlobalId::parse("id", &id)?.order() {
+            Some(id) => Ok(ctx.views().order(id).await?),
+            None => Ok(None),
+        };
+        nullable(find().await)
     }
 
     /// The orders, newest first.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn orders(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given.")]
+        #[graphql(
+            desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given."
+        )]
         first: Option<Int>,
         #[graphql(desc = "Only what follows this cursor.")] after: Option<String>,
         #[graphql(desc = "How many at most, from the end: 0 to 100. Not together with `first`.")]
@@ -79,6 +108,17 @@ impl OrderQuery {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only orders that match.")] filter: Option<OrderFilter>,
     ) -> Result<Connection<Order>> {
-        orders_of(ctx, None, PageArgs { first, after, last, before }, filter).await
+        orders_of(
+            ctx,
+            None,
+            PageArgs {
+                first,
+                after,
+                last,
+                before,
+            },
+            filter,
+        )
+        .await
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
 use shop_core::views::{self, ProductCursor};
 
-use crate::graphql::error::ApiError;
+use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, PageArgs, Product};
 use crate::graphql::scalar::Int;
 use crate::graphql::{ContextExt as _, Limits};
@@ -17,7 +17,9 @@ pub struct ProductFilter {
 
 impl From<ProductFilter> for views::ProductFilter {
     fn from(filter: ProductFilter) -> Self {
-        Self { name_contains: filter.name_contains }
+        Self {
+            name_contains: filter.name_contains,
+        }
     }
 }
 
@@ -44,34 +46,57 @@ impl ProductQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The product's id.")] id: ID,
-    ) -> Result<Option<Product>> {
-        let Some(id) = GlobalId::parse("id", &id)?.product() else { return Ok(None) };
-        Ok(ctx.loaders().products.load_one(id).await?.map(Product::from))
+    ) -> Nullable<Product> {
+        let find = async || match GlobalId::parse("id", &id)?.product() {
+            Some(id) => ctx.loaders().products.load_one(id).await,
+            None => Ok(None),
+        };
+        nullable(find().await)
     }
 
     /// The products of the catalogue.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments of a Relay connection"
+    )]
     async fn products(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given.")]
+        #[graphql(
+            desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given."
+        )]
         first: Option<Int>,
-        #[graphql(desc = "Only what follows this cursor, which must come from a list with the same `sort`.")]
+        #[graphql(
+            desc = "Only what follows this cursor, which must come from a list with the same `sort`."
+        )]
         after: Option<String>,
         #[graphql(desc = "How many at most, from the end: 0 to 100. Not together with `first`.")]
         last: Option<Int>,
-        #[graphql(desc = "Only what comes before this cursor, which must come from a list with the same `sort`.")]
+        #[graphql(
+            desc = "Only what comes before this cursor, which must come from a list with the same `sort`."
+        )]
         before: Option<String>,
         #[graphql(desc = "Only products that match.")] filter: Option<ProductFilter>,
         #[graphql(desc = "The list's order.", default_with = "ProductSort::Newest")]
         sort: ProductSort,
     ) -> Result<Connection<Product>> {
         let sort = sort.into();
-        let page = PageArgs { first, after, last, before };
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        };
         let page = page.parse(|text| ProductCursor::decode(sort, text))?;
         let filter = filter.unwrap_or_default().into();
-        let products = ctx.views().list_products(&filter, sort, page).await.map_err(ApiError::from)?;
-        Ok(Connection::new(products, |product| ProductCursor::of(sort, product).encode()))
+        let products = ctx
+            .views()
+            .list_products(&filter, sort, page)
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Connection::new(products, |product| {
+            ProductCursor::of(sort, product).encode()
+        }))
     }
 }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use shop_core::views::{self, UserCursor};
 
-use crate::graphql::error::ApiError;
+use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, PageArgs, User};
 use crate::graphql::scalar::Int;
 use crate::graphql::{ContextExt as _, Limits};
@@ -17,7 +17,9 @@ pub struct UserFilter {
 
 impl From<UserFilter> for views::UserFilter {
     fn from(filter: UserFilter) -> Self {
-        Self { email: filter.email }
+        Self {
+            email: filter.email,
+        }
     }
 }
 
@@ -32,18 +34,22 @@ impl UserQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The user's id.")] id: ID,
-    ) -> Result<Option<User>> {
-        let Some(id) = GlobalId::parse("id", &id)?.user() else { return Ok(None) };
-        Ok(ctx.loaders().users.load_one(id).await?.map(User))
+    ) -> Nullable<User> {
+        let find = async || match GlobalId::parse("id", &id)?.user() {
+            Some(id) => ctx.loaders().users.load_one(id).await,
+            None => Ok(None),
+        };
+        nullable(find().await)
     }
 
     /// The users, newest first.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given.")]
+        #[graphql(
+            desc = "How many at most, from the beginning: 0 to 100. 20 if neither this nor `last` is given."
+        )]
         first: Option<Int>,
         #[graphql(desc = "Only what follows this cursor.")] after: Option<String>,
         #[graphql(desc = "How many at most, from the end: 0 to 100. Not together with `first`.")]
@@ -51,9 +57,19 @@ impl UserQuery {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(desc = "Only users that match.")] filter: Option<UserFilter>,
     ) -> Result<Connection<User>> {
-        let page = PageArgs { first, after, last, before }.parse(UserCursor::decode)?;
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .parse(UserCursor::decode)?;
         let filter = filter.unwrap_or_default().into();
-        let users = ctx.views().list_users(&filter, page).await.map_err(ApiError::from)?;
+        let users = ctx
+            .views()
+            .list_users(&filter, page)
+            .await
+            .map_err(ApiError::from)?;
         Ok(Connection::new(users, |user| UserCursor::of(user).encode()))
     }
 }

@@ -76,6 +76,10 @@ pub struct Subscription;
 impl Subscription {
     /// The status of one order: at once where it stands, then every newer version exactly once and in order. An order
     /// that was created a moment ago is waited for. Ends when the order is deleted.
+    #[expect(
+        clippy::unused_async,
+        reason = "async-graphql takes async functions only"
+    )]
     async fn order_status_changed(
         &self,
         ctx: &Context<'_>,

@@ -3,6 +3,8 @@
 mod probe;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -12,7 +14,7 @@ use probe::{
 use shop_core::bus::Outcome;
 use shop_core::domain::ProductId;
 use shop_core::events::wire::header;
-use shop_core::events::{Encoding, Topic};
+use shop_core::events::{Encoding, Envelope, Topic};
 use shop_core::testkit::{TestBus, eventually};
 
 const TOPIC: Topic = Topic::StockLevels;
@@ -27,37 +29,69 @@ async fn keys_of_two_partitions(bus: &TestBus) -> (ProductId, ProductId) {
         .iter()
         .find(|one| one.source.partition != first.source.partition)
         .expect("20 keys are in more than one partition");
-    let key = |id| *keys.iter().find(|key| key.uuid() == id).expect("one of ours");
-    (key(first.event.aggregate_id()), key(other.event.aggregate_id()))
+    let key = |id| {
+        *keys
+            .iter()
+            .find(|key| key.uuid() == id)
+            .expect("one of ours")
+    };
+    (
+        key(first.event.aggregate_id()),
+        key(other.event.aggregate_id()),
+    )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Where two batches meet: each waits a moment for another to be in hand at the same time.
+#[derive(Default)]
+struct Meeting {
+    in_hand: Mutex<u32>,
+    arrived: Condvar,
+    met: AtomicBool,
+}
+
+impl Meeting {
+    fn attend(&self) {
+        let mut in_hand = self.in_hand.lock().unwrap();
+        *in_hand += 1;
+        self.arrived.notify_all();
+        let alone = |in_hand: &mut u32| *in_hand < 2 && !self.met.load(Ordering::SeqCst);
+        let moment = Duration::from_millis(200);
+        in_hand = self
+            .arrived
+            .wait_timeout_while(in_hand, moment, alone)
+            .unwrap()
+            .0;
+        if *in_hand >= 2 {
+            self.met.store(true, Ordering::SeqCst);
+            self.arrived.notify_all();
+        }
+        *in_hand -= 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_workers_work_at_once_and_keep_the_order_of_every_key() {
     let bus = TestBus::new().await;
     let keys = keys(30);
-    bus.send(&levels(&keys, 1..=20)).await;
-    // The first batches end only when two of them are in hand at the same time.
-    let barrier = std::sync::Barrier::new(2);
-    let meet = std::sync::Mutex::new(2);
+    let meeting = Arc::new(Meeting::default());
+    let attended = Arc::clone(&meeting);
     let role = Probe::new(TOPIC, move |_, batch| {
-        let first_two = {
-            let mut left = meet.lock().unwrap();
-            *left = i32::max(*left - 1, -1);
-            *left >= 0
-        };
-        if first_two {
-            tokio::task::block_in_place(|| barrier.wait());
-        }
+        tokio::task::block_in_place(|| attended.attend());
         applied(batch)
     });
     let mut settings = bus.program_settings();
     settings.consumer.workers = 3;
-    settings.consumer.batch = 50;
     let running = start(&role, &settings);
-    role.wait_for(600).await;
+    let mut versions = 0;
+    eventually("two batches in hand at the same time", BOUND, async || {
+        versions += 1;
+        bus.send(&levels(&keys, versions..=versions)).await;
+        meeting.met.load(Ordering::SeqCst).then_some(())
+    })
+    .await;
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running.stop().await;
-    assert_in_order(&role.handled(), &keys, 20);
+    assert_in_order(&role.handled(), &keys, versions);
 }
 
 #[tokio::test]
@@ -65,10 +99,10 @@ async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
     let bus = TestBus::new().await;
     let keys = keys(12);
     bus.send(&levels(&keys, 1..=3)).await;
-    let away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let store = std::sync::Arc::clone(&away);
+    let away = Arc::new(AtomicBool::new(true));
+    let store = Arc::clone(&away);
     let role = Probe::new(TOPIC, move |_, batch| {
-        if store.load(std::sync::atomic::Ordering::SeqCst) {
+        if store.load(Ordering::SeqCst) {
             return Err(anyhow!("the store is away").into());
         }
         applied(batch)
@@ -76,29 +110,72 @@ async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
     let mut settings = bus.program_settings();
     settings.consumer.batch = 7;
     let running = start(&role, &settings);
-    eventually("a second try", BOUND, async || (role.calls() >= 2).then_some(())).await;
+    eventually("a second try", BOUND, async || {
+        (role.calls() >= 2).then_some(())
+    })
+    .await;
     bus.send(&levels(&keys, 4..=6)).await;
-    assert!(bus.committed(ROLE, TOPIC).await.is_empty(), "an offset passed an unhandled record");
-    away.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(
+        bus.committed(ROLE, TOPIC).await.is_empty(),
+        "an offset passed an unhandled record"
+    );
+    away.store(false, Ordering::SeqCst);
     role.wait_for(72).await;
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running.stop().await;
     assert_in_order(&role.handled(), &keys, 6);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_at_random_lose_nothing_and_keep_the_order_of_every_key() {
+    let bus = TestBus::new().await;
+    let keys = keys(15);
+    bus.send(&levels(&keys, 1..=20)).await;
+    let chance = Mutex::new(fastrand::Rng::with_seed(7));
+    let role = Probe::new(TOPIC, move |_, batch| {
+        let mut chance = chance.lock().unwrap();
+        if chance.u8(..10) == 0 {
+            return Err(anyhow!("the store is away").into());
+        }
+        // A role that can not handle a record leaves what follows of the same key, too.
+        let mut stuck = HashSet::new();
+        let outcome = |one: &Envelope| {
+            let key = one.event.aggregate_id();
+            if stuck.contains(&key) || chance.u8(..40) == 0 {
+                stuck.insert(key);
+                return Outcome::Retry("not now".into());
+            }
+            Outcome::Applied
+        };
+        Ok(batch.iter().map(outcome).collect())
+    });
+    let mut settings = bus.program_settings();
+    settings.consumer.workers = 3;
+    settings.consumer.batch = 25;
+    let running = start(&role, &settings);
+    role.wait_for(300).await;
+    bus.wait_until_consumed(ROLE, TOPIC).await;
+    running.stop().await;
+    assert_in_order(&role.handled(), &keys, 20);
+}
+
 #[tokio::test]
 async fn a_record_that_is_to_be_tried_again_holds_its_partition_and_no_other() {
     let bus = TestBus::new().await;
     let (held, free) = keys_of_two_partitions(&bus).await;
-    let tries = std::sync::Mutex::new(Vec::new());
+    let tries = Mutex::new(Vec::new());
     let role = Probe::new(TOPIC, move |_, batch| {
-        let outcome = |one: &shop_core::events::Envelope| {
+        let outcome = |one: &Envelope| {
             if one.event.aggregate_id() != held.uuid() || one.event.version() != 3 {
                 return Outcome::Applied;
             }
             let mut tries = tries.lock().unwrap();
             tries.push(Instant::now());
-            if tries.len() > 2 { Outcome::Applied } else { Outcome::Retry("not yet".into()) }
+            if tries.len() > 2 {
+                Outcome::Applied
+            } else {
+                Outcome::Retry("not yet".into())
+            }
         };
         Ok(batch.iter().map(outcome).collect())
     });
@@ -106,11 +183,22 @@ async fn a_record_that_is_to_be_tried_again_holds_its_partition_and_no_other() {
     let running = start(&role, &bus.program_settings());
     let of = |key: ProductId| {
         let handled = role.handled();
-        first_versions(&handled).remove(&key.uuid()).unwrap_or_default()
+        first_versions(&handled)
+            .remove(&key.uuid())
+            .unwrap_or_default()
     };
-    eventually("the other partition", BOUND, async || (of(free).len() == 5).then_some(())).await;
-    assert!(!of(held).contains(&3), "the record was handled although it failed");
-    eventually("the third try", BOUND, async || of(held).contains(&3).then_some(())).await;
+    eventually("the other partition", BOUND, async || {
+        (of(free).len() == 5).then_some(())
+    })
+    .await;
+    assert!(
+        !of(held).contains(&3),
+        "the record was handled although it failed"
+    );
+    eventually("the third try", BOUND, async || {
+        of(held).contains(&3).then_some(())
+    })
+    .await;
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running.stop().await;
     // Whatever followed it in its partition came again after it, in order.
@@ -140,7 +228,9 @@ async fn poison_stops_its_partition_and_is_never_passed_even_by_a_restart() {
         let role = Probe::willing(TOPIC);
         let running = start(&role, &settings);
         let versions = |key: ProductId| {
-            first_versions(&role.handled()).remove(&key.uuid()).unwrap_or_default()
+            first_versions(&role.handled())
+                .remove(&key.uuid())
+                .unwrap_or_default()
         };
         bus.send(&[level(free, version)]).await;
         eventually("the other partition flows", BOUND, async || {
@@ -150,9 +240,17 @@ async fn poison_stops_its_partition_and_is_never_passed_even_by_a_restart() {
         running.stop().await;
         seen.extend(versions(stuck));
     }
-    assert_eq!(seen, HashSet::from([1, 2]), "what came before the poison, and nothing after it");
+    assert_eq!(
+        seen,
+        HashSet::from([1, 2]),
+        "what came before the poison, and nothing after it"
+    );
     let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
-    assert_eq!(committed, 20 + 1 + 3, "the first records, one before the poison, three of the other");
+    assert_eq!(
+        committed,
+        20 + 1 + 3,
+        "the first records, one before the poison, three of the other"
+    );
 }
 
 #[tokio::test]
@@ -168,13 +266,18 @@ async fn what_this_version_does_not_know_is_applied_by_its_state_or_passed_over(
         }
         record
     };
-    bus.send_record(TOPIC, rename(1, "stock.counted_by_robots")).await;
+    bus.send_record(TOPIC, rename(1, "stock.counted_by_robots"))
+        .await;
     bus.send(&[level(key, 2)]).await;
     let role = Probe::willing(TOPIC);
     let running = start(&role, &bus.program_settings());
     role.wait_for(2).await;
     running.stop().await;
-    let kinds: Vec<_> = role.handled().iter().map(|one| one.event.kind.to_string()).collect();
+    let kinds: Vec<_> = role
+        .handled()
+        .iter()
+        .map(|one| one.event.kind.to_string())
+        .collect();
     assert_eq!(kinds, ["stock.counted_by_robots", "stock.level_changed"]);
 }
 
@@ -189,7 +292,10 @@ async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
     role.wait_for(18).await;
     running.stop().await;
     let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
-    assert_eq!(committed, 18, "the end of shutdown is the end of the commit");
+    assert_eq!(
+        committed, 18,
+        "the end of shutdown is the end of the commit"
+    );
 
     bus.send(&levels(&keys, 3..=4)).await;
     let again = Probe::willing(TOPIC);
@@ -198,8 +304,16 @@ async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
     again.wait_for(18).await;
     let took = started.elapsed();
     running.stop().await;
-    assert_eq!(again.handled().len(), 18, "a record came twice, or was lost");
-    assert!(first_versions(&again.handled()).values().all(|versions| versions == &[3, 4]));
+    assert_eq!(
+        again.handled().len(),
+        18,
+        "a record came twice, or was lost"
+    );
+    assert!(
+        first_versions(&again.handled())
+            .values()
+            .all(|versions| versions == &[3, 4])
+    );
     // A member that had left its group would wait for a rebalance, up to the session time-out of 6 s.
     assert!(took < Duration::from_secs(4), "the restart took {took:?}");
 }
@@ -229,14 +343,25 @@ async fn two_copies_share_the_partitions_and_one_takes_over_from_the_other() {
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running_second.stop().await;
 
-    let all: Vec<_> = first.handled().into_iter().chain(second.handled()).collect();
+    let all: Vec<_> = first
+        .handled()
+        .into_iter()
+        .chain(second.handled())
+        .collect();
     for (key, mut versions) in first_versions(&all) {
         versions.sort_unstable();
-        assert_eq!(versions, (1..=version).collect::<Vec<_>>(), "records of {key} were lost");
+        assert_eq!(
+            versions,
+            (1..=version).collect::<Vec<_>>(),
+            "records of {key} were lost"
+        );
     }
     for role in [&first, &second] {
         for (key, versions) in first_versions(&role.handled()) {
-            assert!(versions.is_sorted(), "records of {key} were out of order: {versions:?}");
+            assert!(
+                versions.is_sorted(),
+                "records of {key} were out of order: {versions:?}"
+            );
         }
     }
 }
@@ -250,8 +375,14 @@ async fn a_second_copy_with_the_same_slot_is_told_so() {
     let first = start(&role, &settings);
     role.wait_for(3).await;
     let second = start(&Probe::willing(TOPIC), &settings);
-    let error = first.ended().await.expect_err("the member's name was taken over");
-    assert!(error.to_string().contains("CONSUMER_SLOT"), "unhelpful: {error:#}");
+    let error = first
+        .ended()
+        .await
+        .expect_err("the member's name was taken over");
+    assert!(
+        error.to_string().contains("CONSUMER_SLOT"),
+        "unhelpful: {error:#}"
+    );
     second.stop().await;
 }
 

@@ -55,7 +55,11 @@ impl Probe {
     /// Waits until it was given so many different records.
     pub async fn wait_for(&self, count: usize) {
         eventually(&format!("{count} handled records"), BOUND, async || {
-            (first_versions(&self.handled()).values().map(Vec::len).sum::<usize>() >= count)
+            (first_versions(&self.handled())
+                .values()
+                .map(Vec::len)
+                .sum::<usize>()
+                >= count)
                 .then_some(())
         })
         .await;
@@ -78,8 +82,14 @@ impl Role for Probe {
             *calls - 1
         };
         let answer = (self.behaviour)(call, batch)?;
-        let good = batch.iter().zip(&answer).filter(|(_, one)| !matches!(one, Outcome::Retry(_)));
-        self.handled.lock().unwrap().extend(good.map(|(envelope, _)| envelope.clone()));
+        let good = batch
+            .iter()
+            .zip(&answer)
+            .filter(|(_, one)| !matches!(one, Outcome::Retry(_)));
+        self.handled
+            .lock()
+            .unwrap()
+            .extend(good.map(|(envelope, _)| envelope.clone()));
         Ok(answer)
     }
 }
@@ -104,19 +114,35 @@ pub fn first_versions(handled: &[Envelope]) -> BTreeMap<uuid::Uuid, Vec<u32>> {
 /// Fails unless every key's versions begin with 1, 2, 3 … up to the given one.
 pub fn assert_in_order(handled: &[Envelope], keys: &[ProductId], versions: u32) {
     let seen = first_versions(handled);
-    assert_eq!(seen.len(), keys.len(), "other keys were handled than were sent");
+    assert_eq!(
+        seen.len(),
+        keys.len(),
+        "other keys were handled than were sent"
+    );
     for key in keys {
-        assert_eq!(seen[&key.uuid()], (1..=versions).collect::<Vec<_>>(), "order of {key}");
+        assert_eq!(
+            seen[&key.uuid()],
+            (1..=versions).collect::<Vec<_>>(),
+            "order of {key}"
+        );
     }
 }
 
 pub fn keys(count: usize) -> Vec<ProductId> {
-    (0..count).map(|_| ProductId::from_uuid(ids::fresh())).collect()
+    (0..count)
+        .map(|_| ProductId::from_uuid(ids::fresh()))
+        .collect()
 }
 
 /// The event that made a version of a product's level.
 pub fn level(product_id: ProductId, version: u32) -> Event {
-    let level = StockLevel { product_id, version, on_hand: 7, reserved: 0, sellable: true };
+    let level = StockLevel {
+        product_id,
+        version,
+        on_hand: 7,
+        reserved: 0,
+        sellable: true,
+    };
     Event {
         id: EventId::from_uuid(ids::fresh()),
         kind: EventType::StockLevelChanged,
@@ -128,7 +154,9 @@ pub fn level(product_id: ProductId, version: u32) -> Event {
 
 /// Events of all keys in turn: version after version.
 pub fn levels(keys: &[ProductId], versions: std::ops::RangeInclusive<u32>) -> Vec<Event> {
-    versions.flat_map(|version| keys.iter().map(move |key| level(*key, version))).collect()
+    versions
+        .flat_map(|version| keys.iter().map(move |key| level(*key, version)))
+        .collect()
 }
 
 /// A consumer that runs until it is stopped.
@@ -153,6 +181,9 @@ impl Running {
 
     /// Waits until it ends.
     pub async fn ended(self) -> anyhow::Result<()> {
-        tokio::time::timeout(BOUND, self.task).await.expect("it ends in time").expect("no panic")
+        tokio::time::timeout(BOUND, self.task)
+            .await
+            .expect("it ends in time")
+            .expect("no panic")
     }
 }

@@ -26,7 +26,10 @@ impl Role for Probe {
     }
 
     async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
-        self.seen.lock().unwrap().extend(batch.iter().map(|one| one.source.offset));
+        self.seen
+            .lock()
+            .unwrap()
+            .extend(batch.iter().map(|one| one.source.offset));
         let answer = self.answer.lock().unwrap().take();
         answer.unwrap_or_else(|| Ok(vec![Outcome::Applied; batch.len()]))
     }
@@ -43,7 +46,13 @@ fn worker() -> Worker<Probe> {
 
 fn record(partition: i32, offset: i64) -> Record {
     let product_id = ProductId::from_uuid(ids::fresh());
-    let level = StockLevel { product_id, version: 1, on_hand: 7, reserved: 0, sellable: true };
+    let level = StockLevel {
+        product_id,
+        version: 1,
+        on_hand: 7,
+        reserved: 0,
+        sellable: true,
+    };
     let event = Event {
         id: EventId::from_uuid(ids::fresh()),
         kind: EventType::StockLevelChanged,
@@ -51,19 +60,31 @@ fn record(partition: i32, offset: i64) -> Record {
         trace: None,
         payload: Payload::StockLevel(level),
     };
-    let source = Source { topic: TOPIC, partition, offset };
-    Record { source, key: None, bytes: 0, event: Ok(event) }
+    let source = Source {
+        topic: TOPIC,
+        partition,
+        offset,
+    };
+    Record {
+        source,
+        key: None,
+        bytes: 0,
+        event: Ok(event),
+    }
 }
 
 fn batch(records: Vec<Record>) -> Batch {
-    Batch { records, polled_at: Instant::now() }
+    Batch {
+        records,
+        polled_at: Instant::now(),
+    }
 }
 
 /// Where partitions are held, once every wait is over.
 fn held(worker: &Worker<Probe>) -> Vec<(i32, i64)> {
     let mut held: Vec<_> = worker
         .holds
-        .due(Instant::now() + Duration::from_secs(60))
+        .due(Instant::now() + Duration::from_mins(1))
         .into_iter()
         .map(|((_, partition), from)| (partition, from))
         .collect();
@@ -77,9 +98,16 @@ async fn a_batch_that_is_too_old_is_read_again_and_not_handled() {
     let mut old = batch(vec![record(0, 5), record(1, 8), record(0, 6)]);
     old.polled_at -= worker.stale + Duration::from_millis(1);
     worker.work(old).await;
-    assert!(worker.role.seen.lock().unwrap().is_empty(), "an old batch was handled");
+    assert!(
+        worker.role.seen.lock().unwrap().is_empty(),
+        "an old batch was handled"
+    );
     assert_eq!(held(&worker), [(0, 5), (1, 8)]);
-    assert_eq!(worker.holds.due(Instant::now()).len(), 2, "read again at once");
+    assert_eq!(
+        worker.holds.due(Instant::now()).len(),
+        2,
+        "read again at once"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +115,14 @@ async fn nothing_behind_poison_is_handled_in_its_partition() {
     let mut worker = worker();
     let mut poison = record(0, 6);
     poison.event = Err(DecodeError::MissingHeader("ce_id"));
-    worker.work(batch(vec![record(0, 5), poison, record(0, 7), record(1, 8)])).await;
+    worker
+        .work(batch(vec![
+            record(0, 5),
+            poison,
+            record(0, 7),
+            record(1, 8),
+        ]))
+        .await;
     assert_eq!(*worker.role.seen.lock().unwrap(), [5, 8]);
     assert_eq!(held(&worker), [(0, 6)]);
 }
@@ -98,7 +133,14 @@ async fn what_comes_after_a_record_to_be_tried_again_is_read_again_with_it() {
     let retry = Outcome::Retry("not yet".into());
     let outcomes = vec![Outcome::Applied, retry, Outcome::Applied, Outcome::Refused];
     *worker.role.answer.lock().unwrap() = Some(Ok(outcomes));
-    worker.work(batch(vec![record(0, 5), record(0, 6), record(0, 7), record(1, 8)])).await;
+    worker
+        .work(batch(vec![
+            record(0, 5),
+            record(0, 6),
+            record(0, 7),
+            record(1, 8),
+        ]))
+        .await;
     assert_eq!(held(&worker), [(0, 6)]);
 }
 
@@ -106,9 +148,14 @@ async fn what_comes_after_a_record_to_be_tried_again_is_read_again_with_it() {
 async fn a_batch_that_failed_is_read_again_from_its_first_records() {
     let mut worker = worker();
     *worker.role.answer.lock().unwrap() = Some(Err(anyhow::anyhow!("away").into()));
-    worker.work(batch(vec![record(0, 5), record(1, 8), record(0, 6)])).await;
+    worker
+        .work(batch(vec![record(0, 5), record(1, 8), record(0, 6)]))
+        .await;
     assert_eq!(held(&worker), [(0, 5), (1, 8)]);
-    assert!(!worker.holds.admit(record(2, 3).source, Instant::now()), "the store is left alone");
+    assert!(
+        !worker.holds.admit(record(2, 3).source, Instant::now()),
+        "the store is left alone"
+    );
 }
 
 #[tokio::test]

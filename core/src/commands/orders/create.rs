@@ -29,7 +29,10 @@ pub async fn create_order(db: &Db, call: &Call, cmd: CreateOrder) -> Result<Orde
         // Shared with other orders of the customer; keeps `delete_user` out until this order can be seen.
         let customer = users::share(tx, cmd.customer_id).await?.ok_or_else(|| {
             let entity = Entity::User(cmd.customer_id);
-            Refusal::NotFound { path: path([&"customerId"]), entity }
+            Refusal::NotFound {
+                path: path([&"customerId"]),
+                entity,
+            }
         })?;
         let catalogue = products::read_many(tx, &product_ids).await?; // no lock: stock is decided later
         let order = Order::place(id, call.at, &customer, &cmd.lines, &catalogue)?;

@@ -7,9 +7,7 @@ mod pay;
 mod settle;
 
 pub use create::{CreateOrder, create_order};
-pub use fulfil::{
-    CancelOrder, UpdateOrderStatus, cancel_order, delete_order, update_order_status,
-};
+pub use fulfil::{CancelOrder, UpdateOrderStatus, cancel_order, delete_order, update_order_status};
 pub use pay::{PaidOrder, PayOrder, pay_order};
 pub use settle::{Settled, StockVerdict, VerdictRecord, cancel_unpaid, settle_verdicts};
 
@@ -31,11 +29,17 @@ async fn change_order<T>(
     let entity = Entity::Order(id);
     let mut order = orders::lock(tx, id)
         .await?
-        .ok_or_else(|| Refusal::NotFound { path: path([&"orderId"]), entity })?;
+        .ok_or_else(|| Refusal::NotFound {
+            path: path([&"orderId"]),
+            entity,
+        })?;
     let from_version = order.version;
     let outcome = rule(&mut order)?;
     let event = announce(call, &order);
-    let changed = Changed { from_version, order };
+    let changed = Changed {
+        from_version,
+        order,
+    };
     orders::save_many(tx, std::slice::from_ref(&changed)).await?;
     outbox::append(tx, db.encoding(), &[event]).await?;
     Ok((changed.order, outcome))
@@ -43,7 +47,10 @@ async fn change_order<T>(
 
 /// The event of an order's newest version.
 fn announce(call: &Call, order: &Order) -> Event {
-    let kind =
-        if order.deleted { EventType::OrderDeleted } else { EventType::from(order.status) };
+    let kind = if order.deleted {
+        EventType::OrderDeleted
+    } else {
+        EventType::from(order.status)
+    };
     call.event(kind, Payload::Order(Box::new(order.clone())))
 }

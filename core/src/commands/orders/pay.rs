@@ -35,11 +35,16 @@ pub struct PaidOrder {
 pub async fn pay_order(db: &Db, call: &Call, cmd: PayOrder) -> Result<PaidOrder, CommandError> {
     let payment = NewPayment {
         method: valid_text(path([&"method"]), &cmd.payment.method, REFERENCE_CHARS)?,
-        reference: valid_text(path([&"reference"]), &cmd.payment.reference, REFERENCE_CHARS)?,
+        reference: valid_text(
+            path([&"reference"]),
+            &cmd.payment.reference,
+            REFERENCE_CHARS,
+        )?,
     };
     db.transaction("pay_order", async |tx| {
-        let changed =
-            change_order(db, call, tx, cmd.order_id, |order| order.pay(call.at, payment.clone()));
+        let changed = change_order(db, call, tx, cmd.order_id, |order| {
+            order.pay(call.at, payment.clone())
+        });
         let (order, outcome) = changed.await.map_err(reference_in_use)?;
         Ok(PaidOrder { order, outcome })
     })
@@ -49,9 +54,10 @@ pub async fn pay_order(db: &Db, call: &Call, cmd: PayOrder) -> Result<PaidOrder,
 /// The only unique value that a payment can meet twice is its reference: the order itself is locked.
 fn reference_in_use(error: CommandError) -> CommandError {
     match error {
-        CommandError::Internal(StoreError::Duplicate(_)) => {
-            Refusal::PaymentReferenceUsed { path: path([&"reference"]) }.into()
+        CommandError::Internal(StoreError::Duplicate(_)) => Refusal::PaymentReferenceUsed {
+            path: path([&"reference"]),
         }
+        .into(),
         other => other,
     }
 }

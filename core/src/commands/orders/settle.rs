@@ -62,12 +62,18 @@ pub async fn settle_verdicts(
         let settled: Vec<Settled> = records
             .iter()
             .map(|record| {
-                if seen.contains(&record.event_id) { Settled::Repeat } else { batch.settle(record) }
+                if seen.contains(&record.event_id) {
+                    Settled::Repeat
+                } else {
+                    batch.settle(record)
+                }
             })
             .collect();
         batch.save(tx, db).await?;
-        let handled: Vec<EventId> =
-            event_ids.into_iter().filter(|id| !seen.contains(id)).collect();
+        let handled: Vec<EventId> = event_ids
+            .into_iter()
+            .filter(|id| !seen.contains(id))
+            .collect();
         inbox::record(tx, consumer, at, &handled).await?;
         Ok(settled)
     })
@@ -93,7 +99,9 @@ pub async fn cancel_unpaid(
         let mut canceled = Vec::new();
         for id in due {
             // Paid or canceled between the look and the lock: no longer our business.
-            let Some(order) = batch.orders.get_mut(&id) else { continue };
+            let Some(order) = batch.orders.get_mut(&id) else {
+                continue;
+            };
             if order.status != OrderStatus::Confirmed {
                 continue;
             }
@@ -119,9 +127,17 @@ struct Batch {
 
 impl Batch {
     fn new(at: Timestamp, orders: Vec<Order>) -> Self {
-        let locked_versions = orders.iter().map(|order| (order.id, order.version)).collect();
+        let locked_versions = orders
+            .iter()
+            .map(|order| (order.id, order.version))
+            .collect();
         let orders = orders.into_iter().map(|order| (order.id, order)).collect();
-        Self { at, orders, locked_versions, events: Vec::new() }
+        Self {
+            at,
+            orders,
+            locked_versions,
+            events: Vec::new(),
+        }
     }
 
     async fn lock(
@@ -140,7 +156,9 @@ impl Batch {
     }
 
     fn settle(&mut self, record: &VerdictRecord) -> Settled {
-        let Some(order) = self.orders.get_mut(&record.order_id) else { return Settled::TooLate };
+        let Some(order) = self.orders.get_mut(&record.order_id) else {
+            return Settled::TooLate;
+        };
         let changed = match &record.verdict {
             StockVerdict::Reserved => order.confirm(self.at),
             StockVerdict::Rejected(shortages) => order.reject(self.at, shortages.clone()),
@@ -154,17 +172,26 @@ impl Batch {
 
     fn announce(&mut self, id: OrderId, trace: Option<TraceParent>) {
         if let Some(order) = self.orders.get(&id) {
-            self.events.push(announce(&Call { at: self.at, trace }, order));
+            self.events
+                .push(announce(&Call { at: self.at, trace }, order));
         }
     }
 
     async fn save(self, tx: &mut Conn, db: &Db) -> Result<(), CommandError> {
-        let Self { orders, locked_versions, events, .. } = self;
+        let Self {
+            orders,
+            locked_versions,
+            events,
+            ..
+        } = self;
         let changes: Vec<Changed> = orders
             .into_values()
             .filter_map(|order| {
                 let from_version = *locked_versions.get(&order.id)?;
-                (order.version > from_version).then_some(Changed { from_version, order })
+                (order.version > from_version).then_some(Changed {
+                    from_version,
+                    order,
+                })
             })
             .collect();
         orders::save_many(tx, &changes).await?;

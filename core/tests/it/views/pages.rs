@@ -206,6 +206,7 @@ async fn walk(views: &TestViews, histories: &mut Histories, sort: ProductSort, b
         }
         let last = found.items.last().cloned();
         walked.append(&mut found.items);
+        assert!(walked.len() < 1_000, "{sort:?}: the walk does not end");
         // Others write: three new ones anywhere, and the one that the cursor stands on goes.
         let fresh: Vec<Product> = (0..3).map(|_| histories.product().swap_remove(0)).collect();
         views.apply_products(&fresh).await.expect("a write");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mongodb::bson::{Bson, Document, doc};
-use shop_core::domain::{StockLevel, Version};
+use shop_core::domain::{ProductId, StockLevel, Version};
 use shop_core::testkit::{Histories, TestViews};
 use shop_core::views::{ViewError, Views, Written};
 
@@ -250,63 +250,85 @@ async fn more_documents_than_one_command_takes_are_all_written() {
     );
 }
 
-/// Applies all versions of all products in any order, in batches that hold each product once.
-async fn race(views: Views, products: Vec<StockLevel>, seed: u64) -> Vec<(StockLevel, Written)> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut versions: Vec<Version> = (1..=12).collect();
-    rng.shuffle(&mut versions);
-    let mut outcomes = Vec::new();
-    for version in versions {
-        let mut levels: Vec<StockLevel> = products
-            .iter()
-            .map(|level| StockLevel {
-                version,
-                on_hand: version,
-                reserved: 0,
-                ..*level
-            })
-            .collect();
-        rng.shuffle(&mut levels); // two writers that lock the same documents in different orders must not block each other
-        let written = loop {
-            match views.apply_stock_levels(&levels).await {
-                Err(ViewError::Contended { .. }) => {} // what the bound is for; the caller tries again
-                other => break other.expect("a write"),
-            }
-        };
-        outcomes.extend(levels.into_iter().zip(written));
+/// Tries until the writers no longer stand in each other's way, as a caller does.
+async fn apply_levels(views: &Views, levels: &[StockLevel]) -> Vec<Written> {
+    loop {
+        match views.apply_stock_levels(levels).await {
+            Err(ViewError::Contended { .. }) => {}
+            other => return other.expect("a write"),
+        }
     }
-    outcomes
+}
+
+/// One version of all products, in an order of its own: writers that lock the same documents in different orders must not
+/// block each other.
+fn version_of_all(products: &[StockLevel], version: Version) -> Vec<StockLevel> {
+    let of = |level: &StockLevel| StockLevel {
+        version,
+        on_hand: version,
+        reserved: 0,
+        ..*level
+    };
+    let mut levels: Vec<StockLevel> = products.iter().map(of).collect();
+    fastrand::Rng::with_seed(version.into()).shuffle(&mut levels);
+    levels
+}
+
+/// Lets as many writers as there are versions write at once. Returns how often each version of each product was applied.
+async fn race(
+    views: &Views,
+    products: &[StockLevel],
+    versions: impl Iterator<Item = Version>,
+) -> HashMap<(ProductId, Version), usize> {
+    let racers: Vec<_> = versions
+        .map(|version| {
+            let (views, levels) = (views.clone(), version_of_all(products, version));
+            tokio::spawn(async move { (apply_levels(&views, &levels).await, levels) })
+        })
+        .collect();
+    let mut applied = HashMap::new();
+    for racer in racers {
+        let (written, levels) = racer.await.expect("no racer fails");
+        for (level, written) in levels.iter().zip(written) {
+            let times = applied
+                .entry((level.product_id, level.version))
+                .or_default();
+            *times += usize::from(written == Written::Applied);
+        }
+    }
+    applied
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_racing_writers_the_newest_version_wins_and_is_applied_once() {
+    const NEWEST: Version = 12;
     let views = TestViews::new().await;
     let mut histories = Histories::new(9);
-    let products: Vec<StockLevel> = (0..20).map(|_| histories.stock_level()[0]).collect();
-    let racers: Vec<_> = (0..12)
-        .map(|seed| tokio::spawn(race(views.views().clone(), products.clone(), seed)))
-        .collect();
-    let mut applied: HashMap<_, u32> = HashMap::new();
-    for racer in racers {
-        for (level, written) in racer.await.expect("no racer fails") {
-            let times = applied
-                .entry((level.product_id, level.version))
-                .or_default();
-            *times += u32::from(written == Written::Applied);
+    // Nothing is there yet, so the first writes race to insert: each version has one writer, and none may get lost.
+    for round in 0..6 {
+        let products: Vec<StockLevel> = (0..12).map(|_| histories.stock_level()[0]).collect();
+        let applied = race(&views, &products, 1..=NEWEST).await;
+        for product in &products {
+            let id = product.product_id;
+            let level = views
+                .stock_level(id)
+                .await
+                .expect("a read")
+                .expect("a level");
+            assert_eq!(
+                (level.version, level.on_hand),
+                (NEWEST, NEWEST),
+                "round {round}"
+            );
+            assert_eq!(applied[&(id, NEWEST)], 1, "round {round}");
         }
-    }
-    assert!(
-        applied.values().all(|times| *times <= 1),
-        "a version was applied twice: {applied:?}"
-    );
-    for product in products {
-        let level = views
-            .stock_level(product.product_id)
-            .await
-            .expect("a read")
-            .expect("a level");
-        assert_eq!((level.version, level.on_hand), (12, 12));
-        assert_eq!(applied[&(product.product_id, 12)], 1);
+        // And again with three writers of each version, doubled deliveries of the same batch.
+        let again = (1..=NEWEST + 1).flat_map(|version| [version; 3]);
+        let applied = race(&views, &products, again).await;
+        for ((id, version), times) in applied {
+            let expected = usize::from(version == NEWEST + 1);
+            assert_eq!(times, expected, "round {round}, version {version} of {id}");
+        }
     }
 }
 

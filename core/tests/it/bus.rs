@@ -1,0 +1,38 @@
+//! Topics on the real broker.
+
+use shop_core::bus::{Topics, create_topics, delete_topics, ensure_topics};
+use shop_core::events::Topic;
+use shop_core::testkit::TestBus;
+
+#[tokio::test]
+async fn topics_are_made_once_and_never_changed() {
+    let bus = TestBus::new().await; // has made them
+    let mut settings = bus.settings().clone();
+    assert_eq!(ensure_topics(&settings).await.unwrap(), Topics::default());
+
+    settings.partitions = 5;
+    let found = ensure_topics(&settings).await.unwrap();
+    assert_eq!(found.other_partitions, Topic::ALL.map(|topic| (topic, 3)));
+    assert!(found.created.is_empty());
+
+    delete_topics(&settings, &[Topic::Users, Topic::Stock])
+        .await
+        .unwrap();
+    delete_topics(&settings, &[Topic::Users]).await.unwrap(); // not there: no error
+    let found = create_topics(&settings, &[Topic::Users, Topic::Orders])
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.created, found.other_partitions),
+        (vec![Topic::Users], vec![(Topic::Orders, 3)])
+    );
+}
+
+#[tokio::test]
+async fn without_a_broker_making_topics_fails_in_bounded_time() {
+    let bus = TestBus::new().await;
+    let mut settings = bus.settings().clone();
+    settings.brokers = "127.0.0.1:1".to_owned();
+    let error = ensure_topics(&settings).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+}
