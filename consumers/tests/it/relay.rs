@@ -17,8 +17,35 @@ use shop_core::runtime::settings::Settings;
 use shop_core::testkit::{TestBus, TestDb, eventually};
 use tokio::task::JoinHandle;
 
-const BOUND: Duration = Duration::from_secs(30);
+pub const BOUND: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(1);
+
+pub async fn cancel(db: &TestDb, order: &Order) {
+    let cmd = CancelOrder {
+        order_id: order.id,
+        actor: Actor::Customer,
+        reason: None,
+    };
+    cancel_order(db.db(), &Call::now(None), cmd)
+        .await
+        .expect("it can be canceled");
+}
+
+pub async fn unsent(db: &TestDb) -> usize {
+    let rows = db
+        .db()
+        .transaction("test", async |conn| outbox::unsent(conn, 10_000).await);
+    rows.await
+        .map_err(|error: StoreError| error)
+        .expect("the outbox is read")
+        .len()
+}
+
+/// The connection that holds the lock; 0 if none does.
+pub async fn leader(db: &TestDb) -> i64 {
+    let holder = format!("SELECT COALESCE(IS_USED_LOCK(CONCAT(DATABASE(), '.{LOCK}')), 0)");
+    db.count(&holder).await
+}
 
 struct Shop {
     db: TestDb,
@@ -53,25 +80,11 @@ impl Shop {
     }
 
     async fn cancel(&self, order: &Order) {
-        let cmd = CancelOrder {
-            order_id: order.id,
-            actor: Actor::Customer,
-            reason: None,
-        };
-        cancel_order(self.db.db(), &Call::now(None), cmd)
-            .await
-            .expect("it can be canceled");
+        cancel(&self.db, order).await;
     }
 
     async fn unsent(&self) -> usize {
-        let rows = self
-            .db
-            .db()
-            .transaction("test", async |conn| outbox::unsent(conn, 1_000).await);
-        rows.await
-            .map_err(|error: StoreError| error)
-            .expect("the outbox is read")
-            .len()
+        unsent(&self.db).await
     }
 
     async fn wait_until_sent(&self) {
@@ -87,13 +100,8 @@ impl Shop {
             .expect("MySQL is up")
     }
 
-    /// The connection that holds the lock; 0 if none does.
     async fn leader(&self) -> i64 {
-        self.db
-            .count(&format!(
-                "SELECT COALESCE(IS_USED_LOCK(CONCAT(DATABASE(), '.{LOCK}')), 0)"
-            ))
-            .await
+        leader(&self.db).await
     }
 
     async fn wait_for_leader_other_than(&self, former: i64) -> i64 {
@@ -135,7 +143,7 @@ impl Running {
 }
 
 /// Fails unless each aggregate's versions, at their first occurrences, are 1, 2, 3 …
-fn assert_in_order(events: &[Envelope]) {
+pub fn assert_in_order(events: &[Envelope]) {
     let mut seen: BTreeMap<_, Vec<u32>> = BTreeMap::new();
     for envelope in events {
         let versions = seen.entry(envelope.event.aggregate_id()).or_default();

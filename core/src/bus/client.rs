@@ -1,11 +1,11 @@
 //! What every client has in common: addresses, time-outs, and where the library's log lines go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use crate::runtime::settings::KafkaSettings;
 
@@ -63,6 +63,10 @@ impl ConsumerContext for Quiet {}
 
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // Remarks on the settings above, which are as they are on purpose.
+        _ if facility == "CONFWARN" => {
+            tracing::debug!(target: "librdkafka", "librdkafka {facility}: {message}");
+        }
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
@@ -83,11 +87,31 @@ pub(super) fn partition_count<C: ClientContext>(
     let metadata = client.fetch_metadata(Some(topic), within)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Err(KafkaError::MetadataFetch(
-            rdkafka::error::RDKafkaErrorCode::UnknownTopicOrPartition,
+            RDKafkaErrorCode::UnknownTopicOrPartition,
         ));
     };
     match found.error() {
         Some(error) => Err(KafkaError::MetadataFetch(error.into())),
         None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
+    }
+}
+
+/// The first offset of a partition and the one after its last; blocks. A leader that changes, or is not ready right after the
+/// topic was made, is asked again.
+pub(super) fn watermarks<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+    within: Duration,
+) -> KafkaResult<(i64, i64)> {
+    let started = Instant::now();
+    loop {
+        let left = within.saturating_sub(started.elapsed());
+        match client.fetch_watermarks(topic, partition, left) {
+            Err(KafkaError::MetadataFetch(
+                RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable,
+            )) if !left.is_zero() => std::thread::sleep(Duration::from_millis(20)),
+            answer => return answer,
+        }
     }
 }

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, consumer_config, partition_count};
+use super::client::{Quiet, consumer_config, partition_count, watermarks};
 use super::tail::item;
 use super::{BusError, TailItem, record};
 use crate::events::Topic;
@@ -27,7 +27,7 @@ pub async fn read_all(settings: &KafkaSettings, topic: Topic) -> Result<Vec<Tail
         let mut ends = BTreeMap::new();
         let mut begin = TopicPartitionList::new();
         for partition in 0..partition_count(consumer.client(), &name, ANSWER)? {
-            let (low, end) = consumer.fetch_watermarks(&name, partition, ANSWER)?;
+            let (low, end) = watermarks(consumer.client(), &name, partition, ANSWER)?;
             if end > low {
                 begin.add_partition_offset(&name, partition, Offset::Offset(low))?;
                 ends.insert(partition, end);
@@ -70,7 +70,7 @@ pub async fn ends(settings: &KafkaSettings, topic: Topic) -> Result<BTreeMap<i32
             .map(|partition| {
                 Ok((
                     partition,
-                    consumer.fetch_watermarks(&name, partition, ANSWER)?.1,
+                    watermarks(consumer.client(), &name, partition, ANSWER)?.1,
                 ))
             })
             .collect()

@@ -11,7 +11,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, consumer_config, partition_count};
+use super::client::{Quiet, consumer_config, partition_count, watermarks};
 use super::{BusError, Ping, group, ping, record};
 use crate::events::{DecodeError, Envelope, Source, Topic};
 use crate::runtime::settings::KafkaSettings;
@@ -140,7 +140,7 @@ pub(super) fn item(record: record::Record) -> TailItem {
 fn assign_at_end(consumer: &StreamConsumer<Quiet>, topic: &str) -> KafkaResult<()> {
     let mut ends = TopicPartitionList::new();
     for partition in 0..partition_count(consumer.client(), topic, ANSWER)? {
-        let (_, end) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
+        let (_, end) = watermarks(consumer.client(), topic, partition, ANSWER)?;
         ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
     }
     consumer.assign(&ends)
