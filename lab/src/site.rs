@@ -9,11 +9,8 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::check::evidence::TOPICS;
 use crate::check::read::{mongo, mysql};
 
-/// The consumer groups of a shop, without prefix.
-const GROUPS: [&str; 3] = ["stock-reservation", "order-saga", "projector"];
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a shop lives.
@@ -65,7 +62,8 @@ impl Site {
         Ok(site)
     }
 
-    /// Drops databases, topics and groups. Goes on where one of them fails, and says so.
+    /// Drops databases and topics. Goes on where one of them fails, and says so. The broker drops the groups by itself, soon
+    /// after their topics.
     pub async fn remove(&self) {
         let steps = [
             ("the MySQL database", self.remove_mysql().await),
@@ -113,21 +111,7 @@ impl Site {
         if !topics.is_empty() {
             admin.delete_topics(&topics, &options).await?;
         }
-        let groups: Vec<String> = GROUPS
-            .iter()
-            .map(|group| format!("{}{group}", self.topic_prefix))
-            .collect();
-        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-        // A group that never committed does not exist; that is no reason to complain.
-        let _ = admin.delete_groups(&groups, &options).await?;
         Ok(())
-    }
-
-    /// The names of the shop's topics on the broker.
-    pub fn topics(&self) -> impl Iterator<Item = String> {
-        TOPICS
-            .iter()
-            .map(|topic| format!("{}{topic}", self.topic_prefix))
     }
 }
 

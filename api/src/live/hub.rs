@@ -48,6 +48,7 @@ struct Content {
 impl Hub {
     /// A hub without watchers.
     pub fn new() -> Self {
+        metrics::gauge!(LIVE_SUBSCRIPTIONS).set(0);
         Self::default()
     }
 

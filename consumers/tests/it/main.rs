@@ -3,5 +3,6 @@ mod consumer_loop;
 mod order_saga;
 mod projector;
 mod relay;
+mod relay_process;
 mod roles;
 mod stock_reservation;

@@ -16,7 +16,8 @@ use super::client::{consumer_config, log};
 use super::holds::Partition;
 use crate::events::{Topic, TopicNames};
 use crate::runtime::metrics::{
-    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_PROCESSED, STATUS_ERROR, STATUS_SUCCESS,
+    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_PROCESSED, KAFKA_MESSAGES_SKIPPED, STATUS_ERROR,
+    STATUS_SUCCESS,
 };
 use crate::runtime::settings::Settings;
 
@@ -174,6 +175,11 @@ pub(super) fn count_done(topic: Topic, records: u64) {
 /// Counts records that could not be handled.
 pub(super) fn count_failed(topic: Topic, records: u64) {
     count(topic, STATUS_ERROR, records);
+}
+
+/// Counts a record that was passed over.
+pub(super) fn count_skipped(topic: Topic) {
+    metrics::counter!(KAFKA_MESSAGES_SKIPPED, "topic" => topic.as_str()).increment(1);
 }
 
 fn count(topic: Topic, status: &'static str, records: u64) {

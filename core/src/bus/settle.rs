@@ -134,3 +134,96 @@ impl Sorted {
         settled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::stock::HoldState;
+    use crate::domain::{EventId, OrderId, Timestamp};
+    use crate::events::{Event, EventType, Payload, StockDecision, Topic};
+    use crate::runtime::ids;
+
+    const P0: Partition = (Topic::Stock, 0);
+    const P1: Partition = (Topic::Stock, 1);
+
+    /// A decision about an order's stock; of a kind that nobody knows, if there is no state.
+    fn decision(at: Partition, offset: i64, state: Option<HoldState>) -> Record {
+        let payload = Payload::Stock(StockDecision {
+            order_id: OrderId::from_uuid(ids::fresh()),
+            version: 1,
+            order_version: 1,
+            state,
+            lines: Vec::new(),
+            shortages: Vec::new(),
+        });
+        let event = Event {
+            id: EventId::from_uuid(ids::fresh()),
+            kind: EventType::StockReserved,
+            time: Timestamp::from_millis(0),
+            trace: None,
+            payload,
+        };
+        let source = Source {
+            topic: at.0,
+            partition: at.1,
+            offset,
+        };
+        Record {
+            source,
+            key: None,
+            bytes: 0,
+            event: Ok(event),
+        }
+    }
+
+    fn held(at: Partition, offset: i64) -> Record {
+        decision(at, offset, Some(HoldState::Held))
+    }
+
+    #[test]
+    fn an_unknown_decision_is_passed_over_and_its_offset_counts() {
+        let sorted = sort(vec![
+            held(P0, 3),
+            decision(P0, 4, None),
+            decision(P1, 9, None),
+        ]);
+        assert_eq!(sorted.envelopes.len(), 1);
+        let settled = sorted.settle(vec![Outcome::Applied]);
+        assert_eq!(settled.next, BTreeMap::from([(P0, 5), (P1, 10)]));
+        assert_eq!(
+            (
+                settled.done.len(),
+                settled.skipped.len(),
+                settled.failed.len()
+            ),
+            (3, 2, 0)
+        );
+    }
+
+    #[test]
+    fn no_offset_passes_a_failed_record() {
+        let batch = vec![held(P0, 3), held(P0, 4), held(P1, 9), held(P0, 5)];
+        let retry = Outcome::Retry("not yet".into());
+        let outcomes = vec![
+            Outcome::Duplicate,
+            retry,
+            Outcome::Refused,
+            Outcome::Applied,
+        ];
+        let settled = sort(batch).settle(outcomes);
+        assert_eq!(settled.next, BTreeMap::from([(P0, 4), (P1, 10)]));
+        assert_eq!(settled.failed[&P0].offset, 4);
+        assert_eq!(settled.done.len(), 2);
+    }
+
+    #[test]
+    fn a_partition_whose_first_record_failed_goes_nowhere() {
+        let mut poison = held(P0, 3);
+        poison.event = Err(DecodeError::MissingHeader("ce_id"));
+        let sorted = sort(vec![poison, held(P0, 4), held(P1, 9)]);
+        assert_eq!(sorted.firsts(), BTreeMap::from([(P0, 3), (P1, 9)]));
+        let settled = sorted.settle(vec![Outcome::Applied]);
+        assert_eq!(settled.next, BTreeMap::from([(P1, 10)]));
+        assert_eq!(settled.failed[&P0].offset, 3);
+    }
+}

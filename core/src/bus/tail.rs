@@ -122,6 +122,7 @@ pub(super) fn item(record: record::Record) -> TailItem {
                 offset,
             } = source;
             group::count_failed(topic, 1);
+            group::count_skipped(topic);
             tracing::error!(
                 topic = topic.as_str(),
                 partition,

@@ -321,6 +321,9 @@ async fn until(due: Option<Instant>) {
 }
 
 fn record_metrics(settled: &Settled, took: Duration) {
+    for source in &settled.skipped {
+        group::count_skipped(source.topic);
+    }
     for source in &settled.done {
         group::count_done(source.topic, 1);
         let topic = source.topic.as_str();

@@ -12,6 +12,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub const KAFKA_MESSAGES_PROCESSED: &str = "kafka_messages_processed_total";
 /// Histogram, label `topic` (without prefix).
 pub const KAFKA_MESSAGE_PROCESSING_TIME: &str = "kafka_message_processing_time_seconds";
+/// Counter, label `topic` (without prefix).
+pub const KAFKA_MESSAGES_SKIPPED: &str = "kafka_messages_skipped_total";
 /// Gauge, labels `topic` (without prefix) and `partition`.
 pub const KAFKA_CONSUMER_LAG: &str = "kafka_consumer_lag";
 /// Gauge, no labels.
@@ -74,9 +76,10 @@ const REQUEST: &[f64] = &[
 
 /// All of them.
 #[rustfmt::skip]
-pub const ALL: [Metric; 13] = [
+pub const ALL: [Metric; 14] = [
     Metric { name: KAFKA_MESSAGES_PROCESSED, kind: Kind::Counter, help: "Records dealt with, by topic and status (success or error)" },
     Metric { name: KAFKA_MESSAGE_PROCESSING_TIME, kind: Kind::Histogram(DOUBLING), help: "Time from a record in hand to its effect committed, in seconds" },
+    Metric { name: KAFKA_MESSAGES_SKIPPED, kind: Kind::Counter, help: "Records passed over: of a kind that this version does not know, or unreadable in a live feed" },
     Metric { name: KAFKA_CONSUMER_LAG, kind: Kind::Gauge, help: "Records of a partition that this consumer has yet to handle" },
     Metric { name: OUTBOX_DEPTH, kind: Kind::Gauge, help: "Events written and not yet sent to Kafka" },
     Metric { name: OUTBOX_OLDEST_AGE, kind: Kind::Gauge, help: "Age of the oldest event not yet sent, in seconds; 0 when all are sent" },

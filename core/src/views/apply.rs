@@ -114,13 +114,7 @@ impl Views {
                 return Ok(written);
             }
             let stored = self.stored_versions(collection, writes, &refused).await?;
-            let is_done = |index: &usize| {
-                let write = &writes[*index];
-                stored
-                    .get(&write.id)
-                    .is_some_and(|version| *version >= write.version)
-            };
-            let (done, lost): (Vec<usize>, Vec<usize>) = refused.into_iter().partition(is_done);
+            let (done, lost) = judge(writes, refused, &stored);
             for index in done {
                 written[index] = Written::Duplicate;
             }
@@ -198,6 +192,20 @@ impl Views {
     }
 }
 
+/// Tells writes that met a document at their version or a later one from those that lost a race against an older one.
+fn judge(
+    writes: &[Write],
+    refused: Vec<usize>,
+    stored: &HashMap<Uuid, i64>,
+) -> (Vec<usize>, Vec<usize>) {
+    refused.into_iter().partition(|index| {
+        let write = &writes[*index];
+        stored
+            .get(&write.id)
+            .is_some_and(|version| *version >= write.version)
+    })
+}
+
 /// Cuts what is pending into commands.
 fn chunks<'a>(writes: &[Write], pending: &'a [usize]) -> Vec<&'a [usize]> {
     let mut chunks = Vec::new();
@@ -227,6 +235,21 @@ mod tests {
             version: 1,
             document,
         }
+    }
+
+    /// `FerretDB` settles such a race by itself, so only `MongoDB` would show it.
+    #[test]
+    fn a_write_that_lost_against_an_older_version_is_tried_again() {
+        let id = |byte| Uuid::from_bytes([byte; 16]);
+        let write = |byte| Write {
+            id: id(byte),
+            version: 5,
+            document: RawDocumentBuf::new(),
+        };
+        let writes: Vec<Write> = (0..5).map(write).collect();
+        let stored = HashMap::from([(id(0), 4), (id(1), 5), (id(2), 6)]);
+        let (done, lost) = judge(&writes, vec![0, 1, 2, 3], &stored);
+        assert_eq!((done, lost), (vec![1, 2], vec![0, 3]));
     }
 
     fn lengths(writes: &[Write]) -> Vec<usize> {

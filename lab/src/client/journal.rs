@@ -1,5 +1,6 @@
 //! What the clients did and saw, for the check.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ pub struct Journal(Arc<Mutex<Pages>>);
 struct Pages {
     clients: Clients,
     arrivals: Vec<Instant>,
+    lost: BTreeMap<String, usize>,
 }
 
 impl Journal {
@@ -29,9 +31,16 @@ impl Journal {
         self.lock().clients.refused_payments.push(refused);
     }
 
-    /// Notes an order that was sent and of which no answer came.
-    pub fn lose_order(&self) {
-        self.lock().clients.unknown_orders += 1;
+    /// Notes an order that was sent and of which no answer came that says what happened; and what came instead.
+    pub fn lose_order(&self, instead: String) {
+        let mut pages = self.lock();
+        pages.clients.unknown_orders += 1;
+        *pages.lost.entry(instead).or_default() += 1;
+    }
+
+    /// What came instead of answers, and how often.
+    pub fn lost(&self) -> BTreeMap<String, usize> {
+        self.lock().lost.clone()
     }
 
     /// Begins the record of a subscriber; its number is for the other functions.

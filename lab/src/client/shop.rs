@@ -184,8 +184,8 @@ impl Shop {
                     }));
                 }
                 Answer::Refused(_, refusals) => bail!("createOrder of {input}: {refusals:?}"),
-                Answer::Unknown(_) => {
-                    self.journal.lose_order();
+                Answer::Unknown(instead) => {
+                    self.journal.lose_order(instead);
                     return Ok(None);
                 }
                 Answer::NotSent(error) if Instant::now() > deadline => {

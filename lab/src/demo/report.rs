@@ -23,6 +23,8 @@ pub struct Report {
     pub statuses: BTreeMap<String, usize>,
     /// Orders whose `createOrder` was never answered.
     pub unknown_orders: usize,
+    /// What came instead of those answers, and how often.
+    pub lost_answers: BTreeMap<String, usize>,
     /// Frames that subscribers received.
     pub frames: usize,
     /// How often a subscriber had to connect again.
@@ -60,6 +62,7 @@ impl Report {
             orders: 0,
             statuses: BTreeMap::new(),
             unknown_orders: 0,
+            lost_answers: BTreeMap::new(),
             frames: 0,
             reconnects: 0,
             violations: 0,
@@ -122,6 +125,9 @@ impl Report {
         if self.unknown_orders > 0 {
             let unknown = self.unknown_orders;
             let _ = writeln!(text, "{unknown} orders sent of which no answer came");
+        }
+        for (instead, times) in &self.lost_answers {
+            let _ = writeln!(text, "  {times} times: {instead}");
         }
         if !self.kills.is_empty() {
             let kills: Vec<String> = self

@@ -196,6 +196,7 @@ async fn scenario_and_check(
         .map(|at| seconds(at.saturating_duration_since(since)));
     report.take_over_seconds = disturbed.take_over.map(seconds);
     report.planted = planted;
+    report.lost_answers = run.journal.lost();
     if options.mode == Mode::Kill {
         report.kills = programs.kills().into_iter().collect();
     }

@@ -271,16 +271,21 @@ fn settings(site: &Site) -> Vec<(&'static str, String)> {
 
 async fn migrate(binaries: &Path, site: &Site, log: &Path) -> anyhow::Result<()> {
     let file = File::create(log).with_context(|| format!("failed to write {}", log.display()))?;
-    let status = Command::new(binaries.join("api"))
+    let mut migration = Command::new(binaries.join("api"));
+    migration
         .arg("migrate")
         .envs(settings(site))
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)
-        .kill_on_drop(true)
-        .status()
-        .await
-        .context("failed to start api migrate")?;
+        .kill_on_drop(true);
+    let Ok(status) = tokio::time::timeout(READY_BOUND, migration.status()).await else {
+        bail!(
+            "api migrate takes longer than {READY_BOUND:?}:\n{}",
+            tail(log)
+        );
+    };
+    let status = status.context("failed to start api migrate")?;
     if !status.success() {
         bail!("api migrate failed ({status}):\n{}", tail(log));
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Mutex;
 
+use rdkafka::mocking::MockCluster;
+
 use super::*;
+use crate::bus::{Producer, inspect};
 use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
-use crate::events::{DecodeError, Envelope, Event, EventType, Payload, Source, Topic};
+use crate::events::{DecodeError, Encoding, Envelope, Event, EventType, Payload, Source, Topic};
 use crate::runtime::ids;
 
 const TOPIC: Topic = Topic::StockLevels;
@@ -13,6 +16,7 @@ const TOPIC: Topic = Topic::StockLevels;
 #[derive(Default)]
 struct Probe {
     seen: Mutex<Vec<i64>>,
+    called: tokio::sync::Notify,
     answer: Mutex<Option<Result<Vec<Outcome>, HandleError>>>,
 }
 
@@ -26,10 +30,9 @@ impl Role for Probe {
     }
 
     async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
-        self.seen
-            .lock()
-            .unwrap()
-            .extend(batch.iter().map(|one| one.source.offset));
+        let offsets = batch.iter().map(|one| one.source.offset);
+        self.seen.lock().unwrap().extend(offsets);
+        self.called.notify_one();
         let answer = self.answer.lock().unwrap().take();
         answer.unwrap_or_else(|| Ok(vec![Outcome::Applied; batch.len()]))
     }
@@ -164,4 +167,45 @@ async fn a_role_that_gives_too_few_outcomes_has_handled_nothing() {
     *worker.role.answer.lock().unwrap() = Some(Ok(vec![Outcome::Applied]));
     worker.work(batch(vec![record(0, 5), record(0, 6)])).await;
     assert_eq!(held(&worker), [(0, 5)]);
+}
+
+#[tokio::test]
+async fn after_the_broker_was_away_it_goes_on_where_it_was() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC.as_str(), 1, 1).unwrap();
+    let brokers = cluster.bootstrap_servers();
+    let settings = Settings::read(&|name| (name == "KAFKA_BROKERS").then(|| brokers.clone()));
+    let settings = settings.unwrap();
+    let producer = Producer::new(&settings.kafka, "test").unwrap();
+    let send = async |offset| {
+        let event = record(0, offset).event.unwrap().encode(Encoding::Json);
+        producer.send_all(vec![(TOPIC, event)]).await.unwrap();
+    };
+    let role = Arc::new(Probe::default());
+    let seen = async |count: usize| {
+        let arrived = async {
+            while role.seen.lock().unwrap().len() < count {
+                role.called.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), arrived)
+            .await
+            .expect("the records arrive");
+    };
+    let stop = Shutdown::new();
+    let worker = Worker::new(Arc::clone(&role), &settings, 0).unwrap();
+    let running = tokio::spawn(worker.run(stop.clone()));
+    send(0).await;
+    seen(1).await;
+    cluster.broker_down(1).unwrap();
+    cluster.broker_up(1).unwrap();
+    send(1).await;
+    seen(2).await;
+    stop.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(*role.seen.lock().unwrap(), [0, 1]);
+    let committed = inspect::committed(&settings.kafka, "probe", TOPIC)
+        .await
+        .unwrap();
+    assert_eq!(committed[&0], 2);
 }
