@@ -132,6 +132,8 @@ impl FromStr for OrderStatus {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -163,5 +165,34 @@ mod tests {
         for status in OrderStatus::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
+    }
+
+    /// The table as a Mermaid state diagram.
+    fn diagram() -> String {
+        let mut text = String::from("```mermaid\nstateDiagram-v2\n    [*] --> PENDING\n");
+        for step in TRANSITIONS {
+            let _ = writeln!(text, "    {} --> {}: {:?}", step.from, step.to, step.by);
+        }
+        for last in OrderStatus::ALL.into_iter().filter(|s| s.is_final()) {
+            let _ = writeln!(text, "    {last} --> [*]");
+        }
+        text + "```\n"
+    }
+
+    #[test]
+    fn the_diagram_in_the_docs_is_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ARCHITECTURE.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let start = page.find("```mermaid\n").expect("the page has a diagram");
+        let length = page[start..].find("\n```\n").expect("the diagram ends") + 5;
+        if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+            let page = format!("{}{}{}", &page[..start], diagram(), &page[start + length..]);
+            std::fs::write(path, page).unwrap();
+            return;
+        }
+        assert!(
+            page[start..start + length] == diagram(),
+            "out of date: run UPDATE=1 cargo test -p shop-core domain::status"
+        );
     }
 }
