@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::parts::parts;
 use super::schema::processed_events::dsl as t;
 use super::{Conn, StoreError};
 use crate::domain::{EventId, Timestamp};
@@ -30,9 +31,6 @@ pub async fn record(
     at: Timestamp,
     events: &[EventId],
 ) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
-    }
     let rows: Vec<_> = events
         .iter()
         .map(|id| {
@@ -43,9 +41,11 @@ pub async fn record(
             )
         })
         .collect();
-    diesel::insert_into(t::processed_events)
-        .values(&rows)
-        .execute(conn)
-        .await?;
+    for part in parts(&rows, 3) {
+        diesel::insert_into(t::processed_events)
+            .values(part)
+            .execute(conn)
+            .await?;
+    }
     Ok(())
 }

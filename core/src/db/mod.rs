@@ -12,6 +12,7 @@ pub mod lock;
 mod migrate;
 pub mod orders;
 pub mod outbox;
+mod parts;
 mod pool;
 pub mod products;
 mod schema;

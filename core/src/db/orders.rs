@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Nullable, Text, Unsigned};
 use diesel_async::RunQueryDsl;
 
+use super::parts::parts;
 use super::schema::{order_items, order_transitions, orders, payments};
 use super::types::{money, status};
 use super::{Conn, StoreError};
@@ -223,36 +224,37 @@ pub struct Changed {
     pub order: Order,
 }
 
-/// Saves orders that were locked before: a fixed number of statements, however many orders.
+/// Saves orders that were locked before, all together.
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] if a payment's reference is in use.
 pub async fn save_many(conn: &mut Conn, changes: &[Changed]) -> Result<(), StoreError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
     let rows: Vec<Row> = changes.iter().map(|change| row(&change.order)).collect();
-    diesel::insert_into(orders::table)
-        .values(&rows)
-        .on_conflict(diesel::dsl::DuplicatedKeys)
-        .do_update()
-        .set((
-            orders::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
-            orders::status.eq(sql::<Text>("VALUES(status)")),
-            orders::customer_name.eq(sql::<Text>("VALUES(customer_name)")),
-            orders::updated_at.eq(sql::<Datetime>("VALUES(updated_at)")),
-            orders::deleted_at.eq(sql::<Nullable<Datetime>>("VALUES(deleted_at)")),
-            orders::awaiting_payment_since.eq(sql::<Nullable<Datetime>>(
-                "IF(VALUES(status) = 'CONFIRMED', COALESCE(awaiting_payment_since, NOW(3)), NULL)",
-            )),
-        ))
-        .execute(conn)
-        .await?;
+    for part in parts(&rows, 10) {
+        diesel::insert_into(orders::table)
+            .values(part)
+            .on_conflict(diesel::dsl::DuplicatedKeys)
+            .do_update()
+            .set((
+                orders::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
+                orders::status.eq(sql::<Text>("VALUES(status)")),
+                orders::customer_name.eq(sql::<Text>("VALUES(customer_name)")),
+                orders::updated_at.eq(sql::<Datetime>("VALUES(updated_at)")),
+                orders::deleted_at.eq(sql::<Nullable<Datetime>>("VALUES(deleted_at)")),
+                orders::awaiting_payment_since.eq(sql::<Nullable<Datetime>>(
+                    "IF(VALUES(status) = 'CONFIRMED', COALESCE(awaiting_payment_since, NOW(3)), NULL)",
+                )),
+            ))
+            .execute(conn)
+            .await?;
+    }
     let entries: Vec<_> = changes.iter().flat_map(new_entries).collect();
-    diesel::insert_into(order_transitions::table)
-        .values(&entries)
-        .execute(conn)
-        .await?;
+    for part in parts(&entries, 7) {
+        diesel::insert_into(order_transitions::table)
+            .values(part)
+            .execute(conn)
+            .await?;
+    }
     save_shortages(conn, changes).await?;
     save_payments(conn, changes).await
 }
@@ -278,20 +280,19 @@ async fn save_shortages(conn: &mut Conn, changes: &[Changed]) -> Result<(), Stor
         .filter(rejected_now)
         .flat_map(|change| item_rows(&change.order))
         .collect();
-    if rows.is_empty() {
-        return Ok(());
+    for part in parts(&rows, 7) {
+        diesel::insert_into(order_items::table)
+            .values(part)
+            .on_conflict(diesel::dsl::DuplicatedKeys)
+            .do_update()
+            .set(
+                order_items::short_available.eq(sql::<Nullable<Unsigned<Integer>>>(
+                    "VALUES(short_available)",
+                )),
+            )
+            .execute(conn)
+            .await?;
     }
-    diesel::insert_into(order_items::table)
-        .values(&rows)
-        .on_conflict(diesel::dsl::DuplicatedKeys)
-        .do_update()
-        .set(
-            order_items::short_available.eq(sql::<Nullable<Unsigned<Integer>>>(
-                "VALUES(short_available)",
-            )),
-        )
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -315,9 +316,9 @@ async fn save_payments(conn: &mut Conn, changes: &[Changed]) -> Result<(), Store
             }
         }
     }
-    if !new.is_empty() {
+    for part in parts(&new, 9) {
         diesel::insert_into(payments::table)
-            .values(&new)
+            .values(part)
             .execute(conn)
             .await?;
     }

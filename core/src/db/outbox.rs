@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Double, Nullable};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::parts::parts;
 use super::schema::outbox::dsl as t;
 use super::types::uuid_column;
 use super::{Conn, StoreError};
@@ -12,7 +13,10 @@ use crate::domain::limits::EVENT_BYTES;
 use crate::domain::{EventId, Timestamp};
 use crate::events::{AggregateType, Encoding, Event, EventType, StoredEvent};
 
-/// Appends events, in this order, with one statement.
+/// Payload bytes of one statement, well below any sensible `max_allowed_packet`.
+const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Appends events, in this order, all together.
 ///
 /// # Errors
 /// [`StoreError::EventTooLarge`]; [`StoreError::Duplicate`] if a version of an aggregate was announced before.
@@ -21,18 +25,26 @@ pub async fn append(
     encoding: Encoding,
     events: &[Event],
 ) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
+    let mut stored: Vec<_> = events.iter().map(|event| event.store(encoding)).collect();
+    if let Some(large) = stored.iter().find(|one| one.payload.len() > EVENT_BYTES) {
+        let bytes = large.payload.len();
+        return Err(StoreError::EventTooLarge { bytes });
     }
-    let mut rows = Vec::with_capacity(events.len());
-    for event in events {
-        let stored = event.store(encoding);
-        if stored.payload.len() > EVENT_BYTES {
-            return Err(StoreError::EventTooLarge {
-                bytes: stored.payload.len(),
-            });
-        }
-        rows.push((
+    while !stored.is_empty() {
+        let mut bytes = 0;
+        let fits = stored.iter().take_while(|one| {
+            bytes += one.payload.len();
+            bytes <= STATEMENT_BYTES
+        });
+        let rest = stored.split_off(fits.count());
+        insert(conn, std::mem::replace(&mut stored, rest)).await?;
+    }
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn, events: Vec<StoredEvent>) -> Result<(), StoreError> {
+    let row = |stored: StoredEvent| {
+        (
             t::event_id.eq(stored.id),
             t::aggregate_type.eq(stored.aggregate_type.as_str()),
             t::aggregate_id.eq(uuid_column(stored.aggregate_id)),
@@ -42,12 +54,15 @@ pub async fn append(
             t::payload.eq(stored.payload),
             t::traceparent.eq(stored.trace.map(|trace| trace.as_str().to_owned())),
             t::created_at.eq(stored.time),
-        ));
+        )
+    };
+    let rows: Vec<_> = events.into_iter().map(row).collect();
+    for part in parts(&rows, 9) {
+        diesel::insert_into(t::outbox)
+            .values(part)
+            .execute(conn)
+            .await?;
     }
-    diesel::insert_into(t::outbox)
-        .values(&rows)
-        .execute(conn)
-        .await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Text, Unsigned};
 use diesel_async::RunQueryDsl;
 
+use super::parts::parts;
 use super::schema::{stock, stock_movements, stock_order_lines, stock_orders};
 use super::{Conn, StoreError};
 use crate::domain::order::Shortage;
@@ -62,27 +63,26 @@ pub async fn lock_levels(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Inserts levels, or saves those that were locked before, with one statement.
+/// Inserts levels, or saves those that were locked before, all together.
 pub async fn save_levels(
     conn: &mut Conn,
     levels: impl IntoIterator<Item = &StockLevel>,
 ) -> Result<(), StoreError> {
     let rows: Vec<LevelRow> = levels.into_iter().map(Into::into).collect();
-    if rows.is_empty() {
-        return Ok(());
+    for part in parts(&rows, 5) {
+        diesel::insert_into(stock::table)
+            .values(part)
+            .on_conflict(diesel::dsl::DuplicatedKeys)
+            .do_update()
+            .set((
+                stock::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
+                stock::on_hand.eq(sql::<Unsigned<Integer>>("VALUES(on_hand)")),
+                stock::reserved.eq(sql::<Unsigned<Integer>>("VALUES(reserved)")),
+                stock::sellable.eq(sql::<Bool>("VALUES(sellable)")),
+            ))
+            .execute(conn)
+            .await?;
     }
-    diesel::insert_into(stock::table)
-        .values(&rows)
-        .on_conflict(diesel::dsl::DuplicatedKeys)
-        .do_update()
-        .set((
-            stock::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
-            stock::on_hand.eq(sql::<Unsigned<Integer>>("VALUES(on_hand)")),
-            stock::reserved.eq(sql::<Unsigned<Integer>>("VALUES(reserved)")),
-            stock::sellable.eq(sql::<Bool>("VALUES(sellable)")),
-        ))
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -183,23 +183,22 @@ pub async fn save_holds<'a>(
             lines.extend(line_rows(hold));
         }
     }
-    if states.is_empty() {
-        return Ok(());
+    for part in parts(&states, 4) {
+        diesel::insert_into(stock_orders::table)
+            .values(part)
+            .on_conflict(diesel::dsl::DuplicatedKeys)
+            .do_update()
+            .set((
+                stock_orders::state.eq(sql::<Text>("VALUES(state)")),
+                stock_orders::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
+                stock_orders::order_version.eq(sql::<Unsigned<Integer>>("VALUES(order_version)")),
+            ))
+            .execute(conn)
+            .await?;
     }
-    diesel::insert_into(stock_orders::table)
-        .values(&states)
-        .on_conflict(diesel::dsl::DuplicatedKeys)
-        .do_update()
-        .set((
-            stock_orders::state.eq(sql::<Text>("VALUES(state)")),
-            stock_orders::version.eq(sql::<Unsigned<Integer>>("VALUES(version)")),
-            stock_orders::order_version.eq(sql::<Unsigned<Integer>>("VALUES(order_version)")),
-        ))
-        .execute(conn)
-        .await?;
-    if !lines.is_empty() {
+    for part in parts(&lines, 5) {
         diesel::insert_into(stock_order_lines::table)
-            .values(&lines)
+            .values(part)
             .execute(conn)
             .await?;
     }
@@ -240,7 +239,7 @@ struct MovementRow {
     created_at: Timestamp,
 }
 
-/// Appends to the ledger, with one statement.
+/// Appends to the ledger, all together.
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] if an order's units of a product were moved in this way before.
@@ -249,9 +248,6 @@ pub async fn append_movements(
     at: Timestamp,
     movements: &[Movement],
 ) -> Result<(), StoreError> {
-    if movements.is_empty() {
-        return Ok(());
-    }
     let rows: Vec<_> = movements
         .iter()
         .map(|movement| MovementRow {
@@ -262,9 +258,11 @@ pub async fn append_movements(
             created_at: at,
         })
         .collect();
-    diesel::insert_into(stock_movements::table)
-        .values(&rows)
-        .execute(conn)
-        .await?;
+    for part in parts(&rows, 5) {
+        diesel::insert_into(stock_movements::table)
+            .values(part)
+            .execute(conn)
+            .await?;
+    }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The stock of orders: all or nothing, once, whatever the order in which events arrive.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection;
 
 use shop_core::commands::Call;
 use shop_core::commands::products::delete_product;
@@ -222,5 +225,27 @@ async fn workers_that_race_for_the_last_units_neither_oversell_nor_refuse_needle
     assert_eq!(held, 20);
     assert_eq!(db.count("SELECT reserved FROM stock").await, 20);
     assert_eq!(db.ledger_differences().await, 0);
+    db.take_outbox().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_is_decided_while_somebody_changes_the_product() {
+    let db = TestDb::new().await;
+    let customer = db.customer().await;
+    let mug = db.product(3).await;
+    let order = db.order(customer.id, mug.id, 2).await;
+    let settings = db.settings();
+    let mut editor = shop_core::db::connect(&settings.dsn, settings.timeout)
+        .await
+        .expect("a connection");
+    editor
+        .batch_execute("BEGIN; SELECT id FROM products FOR UPDATE")
+        .await
+        .expect("the product is locked");
+    let decided = tokio::time::timeout(Duration::from_secs(2), async {
+        settle_stock(&db, &[record(&order)]).await
+    });
+    let decided = decided.await.expect("nobody waits for the product's row");
+    assert_eq!(decided, [Decision::Decided(HoldState::Held)]);
     db.take_outbox().await;
 }
