@@ -1,4 +1,4 @@
-CREATE TABLE order_items (
+CREATE TABLE IF NOT EXISTS order_items (
     order_id BINARY(16) NOT NULL,
     line SMALLINT UNSIGNED NOT NULL,
     product_id BINARY(16) NOT NULL,

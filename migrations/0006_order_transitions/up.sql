@@ -1,4 +1,4 @@
-CREATE TABLE order_transitions (
+CREATE TABLE IF NOT EXISTS order_transitions (
     order_id BINARY(16) NOT NULL,
     version INT UNSIGNED NOT NULL,
     from_status VARCHAR(16) NULL,

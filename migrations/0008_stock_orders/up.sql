@@ -1,4 +1,4 @@
-CREATE TABLE stock_orders (
+CREATE TABLE IF NOT EXISTS stock_orders (
     order_id BINARY(16) NOT NULL PRIMARY KEY,
     state VARCHAR(16) NOT NULL,
     version INT UNSIGNED NOT NULL,

@@ -1,4 +1,4 @@
-CREATE TABLE stock_order_lines (
+CREATE TABLE IF NOT EXISTS stock_order_lines (
     order_id BINARY(16) NOT NULL,
     line SMALLINT UNSIGNED NOT NULL,
     product_id BINARY(16) NOT NULL,

@@ -1,4 +1,4 @@
-CREATE TABLE stock_movements (
+CREATE TABLE IF NOT EXISTS stock_movements (
     id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     product_id BINARY(16) NOT NULL,
     order_id BINARY(16) NULL,

@@ -1,4 +1,4 @@
-CREATE TABLE processed_events (
+CREATE TABLE IF NOT EXISTS processed_events (
     consumer VARCHAR(32) NOT NULL,
     event_id BINARY(16) NOT NULL,
     processed_at DATETIME(3) NOT NULL,

@@ -24,6 +24,8 @@ pub enum ApiError {
     TooManySubscriptions,
     /// The request took longer than its deadline; a mutation may still take effect.
     DeadlineExceeded,
+    /// A server did not say whether a change was made.
+    OutcomeUnknown(Arc<anyhow::Error>),
     /// A server that we need is away.
     Unavailable(Arc<anyhow::Error>),
     /// A mistake of ours.
@@ -37,6 +39,11 @@ impl ApiError {
             argument,
             problem: problem.into(),
         }
+    }
+
+    /// A change of which nobody said whether it was made.
+    pub fn outcome_unknown(cause: impl Into<anyhow::Error>) -> Self {
+        Self::OutcomeUnknown(Arc::new(cause.into()))
     }
 
     /// A server that is away.
@@ -56,6 +63,7 @@ impl ApiError {
             Self::NotFound(_) => code::NOT_FOUND,
             Self::TooManySubscriptions => code::TOO_MANY_SUBSCRIPTIONS,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+            Self::OutcomeUnknown(_) => code::OUTCOME_UNKNOWN,
             Self::Unavailable(_) => code::UNAVAILABLE,
             Self::Internal(_) => code::INTERNAL,
         }
@@ -77,6 +85,9 @@ impl std::fmt::Display for ApiError {
                 "the request took too long; a mutation may still take effect, so look before trying again",
             ),
             Self::Unavailable(_) => f.write_str("a server is away; try again in a moment"),
+            Self::OutcomeUnknown(_) => f.write_str(
+                "a server did not say whether the change was made; look before trying again",
+            ),
             Self::Internal(_) => f.write_str("something went wrong here; the trace id helps us to find it"),
         }
     }
@@ -109,6 +120,8 @@ pub mod code {
     pub const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
     /// The request took longer than its deadline.
     pub const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+    /// A server did not say whether a change was made.
+    pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
     /// A server that we need is away.
     pub const UNAVAILABLE: &str = "UNAVAILABLE";
     /// A mistake of ours.
@@ -174,7 +187,7 @@ fn library_code(error: &ServerError) -> &'static str {
 fn log(error: &ApiError, trace: &TraceParent) {
     let trace_id = trace.trace_id();
     match error {
-        ApiError::Unavailable(cause) => {
+        ApiError::Unavailable(cause) | ApiError::OutcomeUnknown(cause) => {
             tracing::warn!(trace_id, "a request was not served: {cause:#}");
         }
         ApiError::Internal(cause) => tracing::error!(trace_id, "a request failed: {cause:#}"),

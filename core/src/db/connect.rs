@@ -7,7 +7,8 @@ use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 
 use super::{Conn, StoreError};
 
-/// Opens a connection: READ COMMITTED, UTC, and statements that the server itself ends after `timeout`.
+/// Opens a connection: READ COMMITTED, UTC, statements that the server itself ends after `timeout`, and a wait for a lock that
+/// it ends after half of that, so that the transaction can be tried again on the same connection.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], whatever keeps us out: the next try may succeed.
@@ -19,7 +20,7 @@ pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
         conn.batch_execute(&format!(
             "SET SESSION transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', \
              innodb_lock_wait_timeout = {seconds}, max_execution_time = {millis}",
-            seconds = timeout.as_secs().max(1),
+            seconds = (timeout / 2).as_secs().max(1),
             millis = timeout.as_millis().max(1),
         ))
         .await?;

@@ -8,6 +8,9 @@ pub enum StoreError {
     /// MySQL can not be reached or does not answer in time: nothing was changed, try again later.
     #[error("MySQL is away")]
     Unavailable(#[source] anyhow::Error),
+    /// A COMMIT was sent and no answer came: whether the changes were made is not known.
+    #[error("MySQL did not say whether a transaction was committed")]
+    InDoubt(#[source] anyhow::Error),
     /// Two transactions stood in each other's way; the whole transaction can be tried again at once.
     #[error("the transaction was chosen to give way")]
     Conflict(#[source] DieselError),
@@ -42,9 +45,12 @@ impl StoreError {
         }
     }
 
-    /// Whether trying again, without any change, can succeed.
+    /// Whether trying again, without any change, can succeed. What is in doubt may then be done twice, unless it is guarded.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::InDoubt(_) | Self::Conflict(_)
+        )
     }
 }
 

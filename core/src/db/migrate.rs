@@ -1,20 +1,21 @@
 //! Bringing the tables up to date.
 
 use anyhow::{Context, anyhow};
-use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
+use diesel::QueryableByName;
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connect;
+use super::{Conn, connect};
 use crate::runtime::settings::MysqlSettings;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
 /// Makes the DSN's database if it is not there and the user may make it; else the first real connection says what is wrong.
 pub async fn create_database(settings: &MysqlSettings) {
-    let Some((server, name)) = settings.dsn.rsplit_once('/') else {
+    let dsn = settings.dsn.split('?').next().unwrap_or_default();
+    let Some((server, name)) = dsn.rsplit_once('/') else {
         return;
     };
-    let name = name.split('?').next().unwrap_or(name);
     let Ok(mut conn) = connect(&format!("{server}/"), settings.timeout).await else {
         return;
     };
@@ -29,12 +30,14 @@ pub async fn create_database(settings: &MysqlSettings) {
     }
 }
 
-/// Runs the migrations that have not run yet and returns their names. Safe to repeat. Needs the multi-thread runtime.
+/// Runs the migrations that have not run yet and returns their names. Safe to repeat, and to run in two places at once: one
+/// waits for the other, a minute at most. Needs the multi-thread runtime.
 ///
 /// # Errors
-/// If MySQL is away or a migration fails; those before it stay.
+/// If MySQL is away, somebody else migrates for too long, or a migration fails; those before it stay.
 pub async fn migrate(settings: &MysqlSettings) -> anyhow::Result<Vec<String>> {
-    let conn = connect(&settings.dsn, settings.timeout).await?;
+    let mut conn = connect(&settings.dsn, settings.timeout).await?;
+    wait_for_turn(&mut conn).await?;
     let mut harness = AsyncMigrationHarness::new(conn);
     let done = harness
         .run_pending_migrations(MIGRATIONS)
@@ -44,4 +47,25 @@ pub async fn migrate(settings: &MysqlSettings) -> anyhow::Result<Vec<String>> {
         .into_iter()
         .map(|version| version.to_string())
         .collect())
+}
+
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+struct Turn {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    taken: i64,
+}
+
+/// Takes a lock that goes with the connection. `SET`, since the server bounds the time of a `SELECT`.
+async fn wait_for_turn(conn: &mut Conn) -> anyhow::Result<()> {
+    let wait = "SET @taken = GET_LOCK(CONCAT('migrate.', SHA2(DATABASE(), 224)), 60)";
+    conn.batch_execute(wait).await?;
+    let turn: Turn = diesel::sql_query("SELECT CAST(COALESCE(@taken, 0) AS SIGNED) AS taken")
+        .get_result(conn)
+        .await?;
+    anyhow::ensure!(
+        turn.taken == 1,
+        "somebody else has been migrating this database for a minute"
+    );
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! transaction on it has ended in an orderly way, and an unclean one is closed, never returned (ADR 0006). As a net, a
 //! connection that comes back must repeat a fresh number before it is handed out again.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -114,13 +114,13 @@ impl Db {
     }
 
     /// Runs `work` in one transaction: commits if it succeeds, rolls back if it fails, and starts over, a few times, if
-    /// another transaction stood in its way. Bounded by `MYSQL_TIMEOUT`.
+    /// another transaction stood in its way. Each try is bounded by `MYSQL_TIMEOUT`.
     ///
     /// In: a name for the metrics; the work, which must do the same when it is run again.
     ///
     /// # Errors
-    /// Those of `work`; [`StoreError`] of the pool, of BEGIN and of COMMIT. After a COMMIT without an answer it is not
-    /// known whether the changes were made.
+    /// Those of `work`; [`StoreError`] of the pool, of BEGIN and of COMMIT: [`StoreError::InDoubt`] if a COMMIT was sent and
+    /// not answered.
     pub async fn transaction<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
         T: Send,
@@ -130,8 +130,14 @@ impl Db {
         let started = Instant::now();
         let mut tried = 1;
         let result = loop {
-            let attempt = tokio::time::timeout(self.timeout, self.attempt(work.clone())).await;
-            match attempt.unwrap_or_else(|_| Err(took_too_long(name, self.timeout).into())) {
+            let committing = AtomicBool::new(false);
+            let attempt = self.attempt(work.clone(), &committing);
+            let attempt = tokio::time::timeout(self.timeout, attempt).await;
+            let late = |_| {
+                let error = anyhow!("transaction {name} did not end within {:?}", self.timeout);
+                Err(without_answer(error, &committing).into())
+            };
+            match attempt.unwrap_or_else(late) {
                 Err(error) if error.is_conflict() && tried < TRIES => {
                     metrics::counter!(MYSQL_TRANSACTION_RETRIES, "name" => name).increment(1);
                     tokio::time::sleep(pause_before_retry(tried)).await;
@@ -140,11 +146,12 @@ impl Db {
                 result => break result,
             }
         };
+        self.report_connections();
         metrics::histogram!(MYSQL_TRANSACTION_DURATION, "name" => name).record(started.elapsed());
         result
     }
 
-    async fn attempt<T, E, F>(&self, work: F) -> Result<T, E>
+    async fn attempt<T, E, F>(&self, work: F, committing: &AtomicBool) -> Result<T, E>
     where
         T: Send,
         E: TransactionError,
@@ -161,9 +168,13 @@ impl Db {
             .map_err(StoreError::from)?;
         match work(conn).await {
             Ok(value) => {
+                committing.store(true, Ordering::Relaxed);
                 AnsiTransactionManager::commit_transaction(conn)
                     .await
-                    .map_err(StoreError::from)?;
+                    .map_err(|error| match StoreError::from(error) {
+                        StoreError::Unavailable(cause) => StoreError::InDoubt(cause),
+                        answered => answered,
+                    })?;
                 guarded.give_back();
                 Ok(value)
             }
@@ -182,13 +193,17 @@ impl Db {
 
     async fn connection(&self) -> Result<Guarded, StoreError> {
         let object = self.pool.get().await.map_err(|error| pool_error(&error))?;
+        self.report_connections();
+        Ok(Guarded {
+            object: Some(object),
+        })
+    }
+
+    fn report_connections(&self) {
         let status = self.pool.status();
         let in_use = status.size.saturating_sub(status.available);
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "in_use").set(count(in_use));
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "idle").set(count(status.available));
-        Ok(Guarded {
-            object: Some(object),
-        })
     }
 }
 
@@ -245,8 +260,12 @@ fn cause_of(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
-fn took_too_long(name: &str, timeout: Duration) -> StoreError {
-    StoreError::Unavailable(anyhow!("transaction {name} did not end within {timeout:?}"))
+fn without_answer(error: anyhow::Error, committing: &AtomicBool) -> StoreError {
+    if committing.load(Ordering::Relaxed) {
+        StoreError::InDoubt(error)
+    } else {
+        StoreError::Unavailable(error)
+    }
 }
 
 fn pause_before_retry(tried: u32) -> Duration {

@@ -90,3 +90,46 @@ async fn the_naive_pool_gives_answers_to_the_wrong_request() {
     }
     panic!("the naive pool gave no wrong answer in 20 storms");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_in_doubt_and_an_earlier_failure_is_not() {
+    let test = TestDb::new().await;
+    let settings = test.settings();
+    let commit = async |succeeds: bool| {
+        test.db()
+            .transaction("test", async move |tx| {
+                let own: i64 = diesel_async::RunQueryDsl::get_result(
+                    diesel::select(diesel::dsl::sql::<BigInt>("CONNECTION_ID()")),
+                    tx,
+                )
+                .await?;
+                let mut other = shop_core::db::connect(&settings.dsn, settings.timeout).await?;
+                let kill = diesel::sql_query(format!("KILL CONNECTION {own}"));
+                diesel_async::RunQueryDsl::execute(kill, &mut other).await?;
+                if !succeeds {
+                    ask(tx, 1).await?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await
+            .expect_err("nobody answers")
+    };
+    assert!(matches!(commit(true).await, StoreError::InDoubt(_)));
+    assert!(matches!(commit(false).await, StoreError::Unavailable(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_may_run_in_several_places_at_once() {
+    let test = TestDb::new().await;
+    test.execute("DELETE FROM __diesel_schema_migrations").await;
+    test.execute("ALTER TABLE stock ADD CONSTRAINT stock_product FOREIGN KEY (product_id) REFERENCES products (id)")
+        .await;
+    let migrate = || {
+        let settings = test.settings().clone();
+        tokio::spawn(async move { shop_core::db::migrate(&settings).await })
+    };
+    let (one, other) = (migrate(), migrate());
+    let (one, other) = (one.await.expect("ended"), other.await.expect("ended"));
+    let done = [one.expect("migrated").len(), other.expect("migrated").len()];
+    assert!(done.contains(&0), "{done:?}");
+}

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use async_graphql::{ID, MergedObject};
 use shop_core::commands::CommandError;
+use shop_core::db::StoreError;
 use shop_core::domain::Refusal;
 
 use super::error::ApiError;
@@ -32,6 +33,9 @@ fn answer<T, P: From<Result<T, MutationError>>>(
     match outcome {
         Ok(value) => Ok(P::from(Ok(value))),
         Err(CommandError::Refused(refusal)) => Ok(P::from(Err(refusal.into()))),
+        Err(error @ CommandError::Unavailable(StoreError::InDoubt(_))) => {
+            Err(ApiError::outcome_unknown(error))
+        }
         Err(error @ CommandError::Unavailable(_)) => Err(ApiError::unavailable(error)),
         Err(error @ CommandError::Internal(_)) => Err(ApiError::internal(error)),
     }

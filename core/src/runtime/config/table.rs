@@ -168,7 +168,7 @@ settings! {
         "Records per batch, at most";
     CONSUMER_SLOT = Value("0"), Number(0, 9_999), ROLES,
         "Which copy of the program this is: every copy needs a number of its own";
-    CONSUMER_SESSION_TIMEOUT = Value("6s"), Time(s(1), s(30 * MINUTE)), ROLES,
+    CONSUMER_SESSION_TIMEOUT = Value("6s"), Time(s(1), s(5 * MINUTE)), ROLES,
         "How long a consumer that does not answer keeps its partitions; the broker's own least, usually 6 s, holds too";
 
     HTTP_ADDR = Value("127.0.0.1:4000"), Kind::Address, &[Program::Api],
