@@ -15,6 +15,7 @@ use shop_core::runtime::metrics::GRAPHQL_REQUEST_DURATION;
 use shop_core::views::Views;
 use tokio_util::task::TaskTracker;
 
+use super::nesting;
 use crate::graphql::ShopSchema;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
@@ -147,6 +148,13 @@ fn inspect(request: &mut Request) -> Result<Option<OperationType>, ServerError> 
         .take()
         .filter(|name| !name.is_empty());
     request.operation_name.clone_from(&name);
+    if nesting::is_too_deep(&request.query) {
+        let problem = format!("the document nests more than {} brackets", nesting::MOST);
+        return Err(coded(
+            code::QUERY_TOO_COMPLEX,
+            ServerError::new(problem, None),
+        ));
+    }
     let variables = std::mem::take(&mut request.variables);
     let document = request
         .parsed_query()

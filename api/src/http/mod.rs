@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod execute;
+mod nesting;
 mod post;
 mod socket;
 

@@ -8,6 +8,7 @@ mod http;
 mod order_input;
 mod orders;
 mod products;
+mod process;
 mod program;
 mod proxy;
 mod queries;

@@ -1,0 +1,103 @@
+//! The program as a process of its own: what a client sends never ends it.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use shop_core::testkit::eventually;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+use crate::socket::Socket;
+
+const BOUND: Duration = Duration::from_secs(30);
+/// Settings with which it serves without any server: nobody listens there.
+const ALONE: [(&str, &str); 3] = [
+    ("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:1/shop"),
+    ("MONGO_URI", "mongodb://127.0.0.1:1/shop"),
+    ("KAFKA_BROKERS", "127.0.0.1:1"),
+];
+
+/// `api serve`; killed when dropped.
+pub struct Process {
+    pub addr: SocketAddr,
+    pub child: Child,
+    client: Client,
+}
+
+impl Process {
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        drop(listener);
+        let child = Command::new(env!("CARGO_BIN_EXE_api"))
+            .arg("serve")
+            .env("HTTP_ADDR", addr.to_string())
+            .envs(ALONE)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let client = Client::builder().timeout(BOUND).build().expect("a client");
+        let process = Self {
+            addr,
+            child,
+            client,
+        };
+        eventually("the program to answer", BOUND, async || {
+            process.is_alive().await.then_some(())
+        })
+        .await;
+        process
+    }
+
+    /// Whether this process, and no other, answers.
+    async fn is_alive(&self) -> bool {
+        let url = format!("http://{}/healthz", self.addr);
+        let answer = self.client.get(url).send().await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    async fn post(&self, query: &str) -> reqwest::Result<(StatusCode, Value)> {
+        let url = format!("http://{}/graphql", self.addr);
+        let body = json!({ "query": query });
+        let response = self.client.post(url).json(&body).send().await?;
+        Ok((response.status(), response.json().await?))
+    }
+}
+
+/// A field whose argument has values within values.
+fn nested(open: &str, close: &str, depth: usize) -> String {
+    format!("{{a(b:{}1{})}}", open.repeat(depth), close.repeat(depth))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_within_values_are_refused_and_the_process_lives_on() {
+    let mut api = Process::start(&[]).await;
+    let pid = api.child.id();
+    for depth in [400, 2_000, 5_000] {
+        for (open, close) in [("[", "]"), ("{a:", "}"), ("[{a:", "}]")] {
+            let query = nested(open, close, depth);
+            let (status, body) = api.post(&query).await.expect("an answer");
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{open} {depth}");
+            assert_eq!(
+                body["errors"][0]["extensions"]["code"], "QUERY_TOO_COMPLEX",
+                "{body}"
+            );
+            let mut socket = Socket::open(api.addr).await;
+            socket.subscribe("1", &query, json!({})).await;
+            let answer = socket.receive().await.expect("an open socket").to_string();
+            assert!(answer.contains("QUERY_TOO_COMPLEX"), "{answer}");
+        }
+    }
+    assert!(api.is_alive().await);
+    assert!(
+        api.child.try_wait().expect("a status").is_none(),
+        "it ended"
+    );
+    assert_eq!(api.child.id(), pid);
+}
