@@ -34,6 +34,10 @@ pub const MYSQL_TRANSACTION_DURATION: &str = "mysql_transaction_duration_seconds
 pub const MYSQL_TRANSACTION_RETRIES: &str = "mysql_transaction_retries_total";
 /// Gauge, no labels.
 pub const LIVE_SUBSCRIPTIONS: &str = "live_subscriptions";
+/// Gauge, label `protocol`.
+pub const LIVE_SOCKETS: &str = "live_sockets";
+/// Counter, labels `transport` and `reason`.
+pub const LIVE_ENDINGS: &str = "live_endings_total";
 /// Counter, no labels.
 pub const LIVE_STATUS_RECORDS: &str = "live_status_records_total";
 
@@ -76,7 +80,7 @@ const REQUEST: &[f64] = &[
 
 /// All of them.
 #[rustfmt::skip]
-pub const ALL: [Metric; 14] = [
+pub const ALL: [Metric; 16] = [
     Metric { name: KAFKA_MESSAGES_PROCESSED, kind: Kind::Counter, help: "Records dealt with, by topic and status (success or error)" },
     Metric { name: KAFKA_MESSAGE_PROCESSING_TIME, kind: Kind::Histogram(DOUBLING), help: "Time from a record in hand to its effect committed, in seconds" },
     Metric { name: KAFKA_MESSAGES_SKIPPED, kind: Kind::Counter, help: "Records passed over: of a kind that this version does not know, or unreadable in a live feed" },
@@ -90,6 +94,8 @@ pub const ALL: [Metric; 14] = [
     Metric { name: MYSQL_TRANSACTION_DURATION, kind: Kind::Histogram(REQUEST), help: "Time of a MySQL transaction with its retries, in seconds" },
     Metric { name: MYSQL_TRANSACTION_RETRIES, kind: Kind::Counter, help: "MySQL transactions begun again after a deadlock or lock time-out" },
     Metric { name: LIVE_SUBSCRIPTIONS, kind: Kind::Gauge, help: "Subscriptions that are open" },
+    Metric { name: LIVE_SOCKETS, kind: Kind::Gauge, help: "WebSockets that are open, by protocol" },
+    Metric { name: LIVE_ENDINGS, kind: Kind::Counter, help: "Sockets and event streams that ended, by transport and the reason that the client was given" },
     Metric { name: LIVE_STATUS_RECORDS, kind: Kind::Counter, help: "Status records read for subscribers" },
 ];
 

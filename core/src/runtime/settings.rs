@@ -37,6 +37,8 @@ pub struct Settings {
     pub payment_check_interval: Duration,
     /// `HTTP_ADDR`: where the API listens.
     pub http_addr: SocketAddr,
+    /// Who may use the API, and how much of it.
+    pub edge: EdgeSettings,
     /// `HEALTH_ADDR`: where a consumer program answers `/healthz`, `/readyz` and `/metrics`.
     pub health_addr: SocketAddr,
     /// `REQUEST_TIMEOUT`: the deadline of a GraphQL request.
@@ -96,6 +98,44 @@ pub struct KafkaSettings {
     pub replication: i32,
     /// `EVENT_ENCODING`: `json` or `protobuf`.
     pub encoding: Encoding,
+}
+
+/// Who may use the API, and how much of it.
+#[derive(Debug, Clone)]
+pub struct EdgeSettings {
+    /// `HTTP_ALLOWED_HOSTS`: names by which clients may call it besides loopback's, in small letters and without ports.
+    pub hosts: Vec<String>,
+    /// `HTTP_ALLOWED_ORIGINS`: origins of pages that may use it besides its own, in small letters.
+    pub origins: Vec<String>,
+    /// `LIVE_SUBSCRIPTIONS`: operations over sockets and event streams at most.
+    pub subscriptions: usize,
+    /// `LIVE_ANSWER_BYTES`: of one answer over a socket or event stream, at most.
+    pub answer_bytes: usize,
+    /// `SOCKETS`: at most.
+    pub sockets: usize,
+    /// Each socket.
+    pub socket: SocketSettings,
+}
+
+/// What one socket's client may do.
+#[derive(Debug, Clone)]
+pub struct SocketSettings {
+    /// `SOCKET_SUBSCRIPTIONS`: operations at most.
+    pub subscriptions: usize,
+    /// `SOCKET_MESSAGE_BYTES`: of one message of the client's, at most.
+    pub message_bytes: usize,
+    /// `SOCKET_MESSAGE_RATE`: messages a second.
+    pub message_rate: u32,
+    /// `SOCKET_QUEUE_BYTES`: what may wait for the client before its operations are held back.
+    pub queue_bytes: usize,
+    /// `SOCKET_QUEUE_MESSAGES`: the same in messages.
+    pub queue_messages: usize,
+    /// `SOCKET_WRITE_TIMEOUT`: how long the client may take to read one message.
+    pub write_timeout: Duration,
+    /// `SOCKET_INIT_TIMEOUT`: how long the client may take to begin the protocol.
+    pub init_timeout: Duration,
+    /// `SOCKET_IDLE_TIMEOUT`: how long the client may be silent.
+    pub idle_timeout: Duration,
 }
 
 /// The relay's settings.

@@ -17,8 +17,8 @@ use std::time::Duration;
 use table::{Fallback, Kind, Setting};
 
 use super::settings::{
-    ConsumerSettings, Environment, KafkaSettings, MongoSettings, MysqlSettings, OutboxSettings,
-    Settings,
+    ConsumerSettings, EdgeSettings, Environment, KafkaSettings, MongoSettings, MysqlSettings,
+    OutboxSettings, Settings, SocketSettings,
 };
 use super::{EXIT_USAGE, Program};
 use crate::events::{Encoding, TopicNames};
@@ -106,6 +106,23 @@ impl Settings {
             payment_timeout: reader.time(&table::PAYMENT_TIMEOUT),
             payment_check_interval: reader.time(&table::PAYMENT_CHECK_INTERVAL),
             http_addr,
+            edge: EdgeSettings {
+                hosts: reader.simple(&table::HTTP_ALLOWED_HOSTS, parse::hosts),
+                origins: reader.simple(&table::HTTP_ALLOWED_ORIGINS, parse::origins),
+                subscriptions: reader.number(&table::LIVE_SUBSCRIPTIONS),
+                answer_bytes: reader.number(&table::LIVE_ANSWER_BYTES),
+                sockets: reader.number(&table::SOCKETS),
+                socket: SocketSettings {
+                    subscriptions: reader.number(&table::SOCKET_SUBSCRIPTIONS),
+                    message_bytes: reader.number(&table::SOCKET_MESSAGE_BYTES),
+                    message_rate: reader.number(&table::SOCKET_MESSAGE_RATE),
+                    queue_bytes: reader.number(&table::SOCKET_QUEUE_BYTES),
+                    queue_messages: reader.number(&table::SOCKET_QUEUE_MESSAGES),
+                    write_timeout: reader.time(&table::SOCKET_WRITE_TIMEOUT),
+                    init_timeout: reader.time(&table::SOCKET_INIT_TIMEOUT),
+                    idle_timeout: reader.time(&table::SOCKET_IDLE_TIMEOUT),
+                },
+            },
             health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(http_addr),
             request_timeout: reader.time(&table::REQUEST_TIMEOUT),
             shutdown_grace: reader.time(&table::SHUTDOWN_GRACE),

@@ -30,6 +30,10 @@ pub fn expected(kind: Kind) -> String {
                 .to_owned()
         }
         Kind::Address => "ip:port, as in 127.0.0.1:4000".to_owned(),
+        Kind::Hosts => {
+            "names without ports and with commas between, as in shop.example,api".to_owned()
+        }
+        Kind::Origins => "origins with commas between, as in https://shop.example".to_owned(),
         Kind::Number(least, most) => format!("a whole number from {least} to {most}"),
         Kind::Time(least, most) => {
             format!(
@@ -99,6 +103,37 @@ pub fn brokers(text: &str) -> Option<String> {
             .is_some_and(|(host, port)| is_host(host) && is_port(port))
     });
     good.then(|| brokers.join(","))
+}
+
+/// In small letters, as they are compared.
+pub fn hosts(text: &str) -> Option<Vec<String>> {
+    let hosts = list(text);
+    hosts.iter().all(|host| is_host(host)).then_some(hosts)
+}
+
+/// In small letters, as they are compared.
+pub fn origins(text: &str) -> Option<Vec<String>> {
+    let is_origin = |text: &String| {
+        let Some((scheme, place)) = text.split_once("://") else {
+            return false;
+        };
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (place, None),
+        };
+        matches!(scheme, "http" | "https") && is_host(host) && port.is_none_or(is_port)
+    };
+    let origins = list(text);
+    origins.iter().all(is_origin).then_some(origins)
+}
+
+fn list(text: &str) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(',')
+        .map(|one| one.trim().to_ascii_lowercase())
+        .collect()
 }
 
 /// Checks the address of `MongoDB` by the driver's own rules, and that it names a database.
@@ -216,6 +251,37 @@ mod tests {
         };
         assert!(!line.contains(secret), "{line} shows the password");
         line
+    }
+
+    #[test]
+    fn hosts_and_origins_are_lists_that_may_be_empty() {
+        let owned = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+        assert_eq!(hosts(""), owned(&[]));
+        assert_eq!(
+            hosts("Shop.example, [::1]"),
+            owned(&["shop.example", "[::1]"])
+        );
+        for bad in ["shop.example:80", "a,", "http://a", "*"] {
+            assert_eq!(hosts(bad), None, "{bad}");
+        }
+        assert_eq!(origins(""), owned(&[]));
+        let good = [
+            "https://shop.example",
+            "http://localhost:3000",
+            "http://[::1]",
+            "http://[::1]:1",
+        ];
+        assert_eq!(origins(&good.join(" ,")), owned(&good));
+        for bad in [
+            "shop.example",
+            "https://a/",
+            "ftp://a",
+            "null",
+            "https://",
+            "http://a:x",
+        ] {
+            assert_eq!(origins(bad), None, "{bad}");
+        }
     }
 
     #[test]

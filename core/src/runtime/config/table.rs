@@ -49,6 +49,10 @@ pub enum Kind {
     LogFilter,
     /// Where to listen.
     Address,
+    /// Names of hosts, none or several.
+    Hosts,
+    /// Origins of pages, none or several.
+    Origins,
     /// A whole number within bounds, both included.
     Number(u32, u32),
     /// A span of time within bounds, both included.
@@ -59,6 +63,8 @@ pub enum Kind {
 
 /// Every program.
 const ALL_PROGRAMS: &[Program] = &Program::ALL;
+/// The API alone.
+const API: &[Program] = &[Program::Api];
 /// The programs behind the API.
 const CONSUMERS: &[Program] = &[
     Program::OutboxRelay,
@@ -143,9 +149,9 @@ settings! {
         "Brokers to ask first";
     TOPIC_PREFIX = Value(""), Kind::TopicPrefix, ALL_PROGRAMS,
         "What the names of topics and groups begin with; keeps several shops on one broker apart";
-    TOPIC_PARTITIONS = Value("3"), Number(1, 1_000), &[Program::Api],
+    TOPIC_PARTITIONS = Value("3"), Number(1, 1_000), API,
         "Partitions of topics that are made";
-    TOPIC_REPLICATION = Value("1"), Number(1, 9), &[Program::Api],
+    TOPIC_REPLICATION = Value("1"), Number(1, 9), API,
         "Copies of topics that are made";
     EVENT_ENCODING = Value("json"), Kind::Encoding, SOURCES,
         "How events are written; both are always read";
@@ -171,12 +177,38 @@ settings! {
     CONSUMER_SESSION_TIMEOUT = Value("6s"), Time(s(1), s(5 * MINUTE)), ROLES,
         "How long a consumer that does not answer keeps its partitions; the broker's own least, usually 6 s, holds too";
 
-    HTTP_ADDR = Value("127.0.0.1:4000"), Kind::Address, &[Program::Api],
+    HTTP_ADDR = Value("127.0.0.1:4000"), Kind::Address, API,
         "Where the API listens";
+    HTTP_ALLOWED_HOSTS = Value(""), Kind::Hosts, API,
+        "Names by which GraphQL clients may call the API besides localhost and loopback addresses; a request for another name is refused, so that a page can not reach the API by a name of its own";
+    HTTP_ALLOWED_ORIGINS = Value(""), Kind::Origins, API,
+        "Origins of web pages that may use GraphQL besides the API's own; requests from other pages are refused";
     HEALTH_ADDR = PerProgram, Kind::Address, CONSUMERS,
         "Where /healthz, /readyz and /metrics are answered; the API answers them on HTTP_ADDR";
-    REQUEST_TIMEOUT = Value("10s"), Time(ms(50), s(5 * MINUTE)), &[Program::Api],
+    REQUEST_TIMEOUT = Value("10s"), Time(ms(50), s(5 * MINUTE)), API,
         "The deadline of a GraphQL request";
+    LIVE_SUBSCRIPTIONS = Value("100000"), Number(1, 10_000_000), API,
+        "Operations over sockets and event streams that one process has open, at most";
+    LIVE_ANSWER_BYTES = Value("4194304"), Number(1_024, 1_073_741_824), API,
+        "Bytes of one answer over a socket or event stream, at most; a larger one ends its operation with an error";
+    SOCKETS = Value("20000"), Number(1, 1_000_000), API,
+        "WebSockets that one process has open, at most; more are refused with 503";
+    SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
+        "Operations that one socket has open, at most; more are answered with an error";
+    SOCKET_MESSAGE_BYTES = Value("1048576"), Number(128, 67_108_864), API,
+        "Bytes of one message from a socket's client, at most; a larger one closes the socket with 1009";
+    SOCKET_MESSAGE_RATE = Value("100"), Number(1, 1_000_000), API,
+        "Messages a second that a socket's client may send, and ten seconds' worth at once; more close the socket with 1008";
+    SOCKET_QUEUE_BYTES = Value("1048576"), Number(1_024, 1_073_741_824), API,
+        "Bytes that wait for a socket's client before its operations are held back";
+    SOCKET_QUEUE_MESSAGES = Value("64"), Number(1, 100_000), API,
+        "Messages that wait for a socket's client before its operations are held back";
+    SOCKET_WRITE_TIMEOUT = Value("10s"), Time(ms(10), s(5 * MINUTE)), API,
+        "How long a socket's client may take to read one message; a slower one is closed with 1013";
+    SOCKET_INIT_TIMEOUT = Value("10s"), Time(ms(10), s(5 * MINUTE)), API,
+        "How long a socket's client may take to send connection_init";
+    SOCKET_IDLE_TIMEOUT = Value("1m"), Time(ms(30), s(60 * MINUTE)), API,
+        "How long a socket's client may be silent; it is pinged three times as often, and an answer to that is enough";
     SHUTDOWN_GRACE = Value("10s"), Time(ms(50), s(10 * MINUTE)), ALL_PROGRAMS,
         "How long a program that was asked to stop may take to finish what it has in hand";
 }

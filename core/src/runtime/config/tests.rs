@@ -65,6 +65,10 @@ fn without_an_environment_the_defaults_hold() {
     assert_eq!(settings.consumer.slot, 0);
     assert_eq!(settings.consumer.session_timeout, Duration::from_secs(6));
     assert_eq!(settings.http_addr.to_string(), "127.0.0.1:4000");
+    assert!(settings.edge.hosts.is_empty() && settings.edge.origins.is_empty());
+    assert_eq!(settings.edge.answer_bytes, 4 * 1024 * 1024);
+    assert_eq!(settings.edge.socket.subscriptions, 100);
+    assert_eq!(settings.edge.socket.idle_timeout, Duration::from_mins(1));
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
     assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
 }
