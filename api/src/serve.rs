@@ -53,10 +53,19 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
     };
     let schema = schema(app, settings.environment);
     let engine = Engine::new(schema, views, settings.request_timeout);
-    let routes = router(engine.clone(), &health, &shutdown, settings.environment);
+    let routes = router(
+        engine.clone(),
+        &health,
+        &shutdown,
+        settings.environment,
+        &settings.edge,
+    );
     let addr: SocketAddr = listener
         .local_addr()
         .context("failed to read the address")?;
+    if !addr.ip().is_loopback() {
+        tracing::warn!(http.addr = %addr, "HTTP_ADDR is no loopback address, and there is no authentication: whoever reaches it may use the API");
+    }
     tracing::info!(http.addr = %addr, "listening on http://{addr}/");
     let served = http::serve(listener, routes, &engine, &shutdown).await;
     reading.abort();

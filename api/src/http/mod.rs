@@ -5,6 +5,7 @@
 
 pub mod assets;
 pub mod execute;
+mod gate;
 mod nesting;
 mod post;
 mod socket;
@@ -20,11 +21,12 @@ use axum::routing::get;
 use shop_core::events::TraceParent;
 use shop_core::runtime::health::Health;
 use shop_core::runtime::metrics::HTTP_REQUEST_DURATION;
-use shop_core::runtime::settings::Environment;
+use shop_core::runtime::settings::{EdgeSettings, Environment};
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
 use self::execute::Engine;
+use self::gate::Gate;
 
 /// Bytes of one request, at most; over WebSocket, of one message.
 pub const BODY_BYTES: usize = 1024 * 1024;
@@ -42,6 +44,7 @@ pub fn router(
     health: &Health,
     shutdown: &Shutdown,
     environment: Environment,
+    settings: &EdgeSettings,
 ) -> Router {
     let edge = Edge {
         engine,
@@ -57,6 +60,10 @@ pub fn router(
     };
     graphql
         .merge(page)
+        .layer(middleware::from_fn_with_state(
+            Gate::new(settings),
+            gate::guard,
+        ))
         .merge(health.router())
         .layer(middleware::from_fn(measure))
 }

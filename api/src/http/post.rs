@@ -65,7 +65,7 @@ fn read(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Request, (StatusCode, String)> {
-    // Only a script of the same origin can send JSON without being asked first, so no foreign page can post here.
+    // A foreign page may send other types than JSON without being asked first; `gate` looks at where it comes from as well.
     if !is_json(headers) {
         let problem = format!("the content type must be {JSON}");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem));

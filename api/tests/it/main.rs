@@ -3,12 +3,13 @@
 mod away;
 mod documents;
 mod drops;
+mod gate;
 mod guards;
 mod http;
 mod order_input;
 mod orders;
-mod products;
 mod process;
+mod products;
 mod program;
 mod proxy;
 mod queries;

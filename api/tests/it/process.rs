@@ -29,16 +29,20 @@ pub struct Process {
 
 impl Process {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_on("127.0.0.1", settings, Stdio::null()).await
+    }
+
+    pub async fn start_on(ip: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         drop(listener);
         let child = Command::new(env!("CARGO_BIN_EXE_api"))
             .arg("serve")
-            .env("HTTP_ADDR", addr.to_string())
+            .env("HTTP_ADDR", format!("{ip}:{}", addr.port()))
             .envs(ALONE)
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .expect("the program starts");
@@ -100,4 +104,21 @@ async fn values_within_values_are_refused_and_the_process_lives_on() {
         "it ended"
     );
     assert_eq!(api.child.id(), pid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_others_can_reach_is_warned_of() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+    for (ip, is_warned) in [("0.0.0.0", true), ("127.0.0.1", false)] {
+        let mut api = Process::start_on(ip, &[], Stdio::piped()).await;
+        let log = api.child.stderr.take().expect("its log");
+        api.child.start_kill().expect("it runs");
+        let mut lines = BufReader::new(log).lines();
+        let mut warnings = 0;
+        while let Some(line) = lines.next_line().await.expect("text") {
+            warnings += u32::from(line.contains("WARN") && line.contains("HTTP_ADDR"));
+        }
+        assert_eq!(warnings > 0, is_warned, "{ip}");
+    }
 }

@@ -21,8 +21,8 @@ use shop_core::domain::{Order, Product, User};
 use shop_core::events::{
     Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
 };
-use shop_core::runtime::settings::{Environment, MongoSettings, MysqlSettings};
-use shop_core::runtime::{Health, Shutdown};
+use shop_core::runtime::settings::{EdgeSettings, Environment, MongoSettings, MysqlSettings};
+use shop_core::runtime::{Health, Settings, Shutdown};
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
 use tokio::net::TcpListener;
@@ -84,6 +84,14 @@ pub struct Options {
     pub mongo: Option<MongoSettings>,
     /// How long a client waits for an answer.
     pub deadline: Option<Duration>,
+    /// Who may call, and how much.
+    pub edge: Option<EdgeSettings>,
+}
+
+/// How the API's edge is set when nothing is said.
+pub fn edge() -> EdgeSettings {
+    let settings = Settings::read(&|_| None);
+    settings.expect("the defaults are valid").edge
 }
 
 /// The shop; stopped when dropped.
@@ -122,7 +130,9 @@ impl Shop {
         let deadline = options.deadline.unwrap_or(PATIENCE);
         let engine = Engine::new(schema(app, Environment::Development), read, deadline);
         let health = Health::new(shutdown.clone());
-        let routes = http::router(engine.clone(), &health, &shutdown, Environment::Development);
+        let edge = options.edge.unwrap_or_else(edge);
+        let environment = Environment::Development;
+        let routes = http::router(engine.clone(), &health, &shutdown, environment, &edge);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let stop = shutdown.clone();
