@@ -112,6 +112,8 @@ pub mod code {
     pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
     /// The HTTP request is not one GraphQL request in JSON.
     pub const BAD_REQUEST: &str = "BAD_REQUEST";
+    /// The answer is larger than what is sent over a socket or event stream.
+    pub const RESPONSE_TOO_LARGE: &str = "RESPONSE_TOO_LARGE";
     /// An argument or variable can not be read.
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     /// What a subscription should follow does not exist.

@@ -4,7 +4,6 @@
 //! its MySQL connection (ADR 0006). A client waits for it at most as long as the deadline; the task itself ends because
 //! the stores bound every operation.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
@@ -37,6 +36,14 @@ pub struct Answer {
     pub response: Response,
     /// Whether the document was run, rather than refused before.
     pub ran: bool,
+}
+
+/// An operation whose answers come one after the other. It ends when it is dropped.
+pub struct Operation {
+    /// Whether it has one answer only.
+    pub once: bool,
+    /// Its answers. Of a subscription the first has not run if it could not begin.
+    pub answers: BoxStream<'static, Answer>,
 }
 
 /// What becomes of a request, for the metrics.
@@ -80,31 +87,40 @@ impl Engine {
         }
     }
 
-    /// Runs whatever comes over a socket: a subscription answers again and again, anything else once.
-    pub fn stream(&self, mut request: Request, trace: TraceParent) -> BoxStream<'static, Response> {
+    /// Begins whatever comes over a connection that stays: a subscription answers again and again, anything else once.
+    pub fn start(&self, mut request: Request, trace: TraceParent) -> Operation {
         let engine = self.clone();
         match inspect(&mut request) {
-            Err(error) => stream::iter([refused(error, &trace).response]).boxed(),
+            Err(error) => Operation {
+                once: true,
+                answers: stream::iter([refused(error, &trace)]).boxed(),
+            },
             Ok(Some(OperationType::Subscription)) => {
                 let request = engine.equip(request, &trace);
                 let responses = engine.schema.execute_stream(request);
                 let begun = Instant::now();
-                responses
-                    .enumerate()
-                    .map(move |(index, mut response)| {
-                        dress_all(&mut response, &trace);
-                        if index == 0 {
-                            let outcome = usize::from(response.is_err()); // time to the first answer
-                            record(Some(OperationType::Subscription), OUTCOMES[outcome], begun);
-                        }
-                        response
-                    })
-                    .boxed()
+                let answers = responses.enumerate().map(move |(index, mut response)| {
+                    dress_all(&mut response, &trace);
+                    let failed = response.is_err() && response.data == Value::Null;
+                    if index == 0 {
+                        let outcome = usize::from(response.is_err()); // time to the first answer
+                        record(Some(OperationType::Subscription), OUTCOMES[outcome], begun);
+                    }
+                    Answer {
+                        response,
+                        ran: index > 0 || !failed,
+                    }
+                });
+                Operation {
+                    once: false,
+                    answers: answers.boxed(),
+                }
             }
-            Ok(kind) => {
-                stream::once(async move { engine.run_kind(kind, request, &trace).await.response })
-                    .boxed()
-            }
+            Ok(kind) => Operation {
+                once: true,
+                answers: stream::once(async move { engine.run_kind(kind, request, &trace).await })
+                    .boxed(),
+            },
         }
     }
 
@@ -228,26 +244,4 @@ fn record(kind: Option<OperationType>, outcome: &'static str, begun: Instant) {
     };
     metrics::histogram!(GRAPHQL_REQUEST_DURATION, "type" => kind, "outcome" => outcome)
         .record(begun.elapsed());
-}
-
-/// A shared count that goes down when its holder is dropped.
-#[derive(Debug)]
-pub(super) struct Counted(Arc<std::sync::atomic::AtomicUsize>);
-
-impl Counted {
-    /// Counts one more, unless there are `most` already.
-    pub(super) fn one_of(most: usize, count: &Arc<std::sync::atomic::AtomicUsize>) -> Option<Self> {
-        use std::sync::atomic::Ordering::Relaxed;
-
-        count
-            .fetch_update(Relaxed, Relaxed, |now| (now < most).then_some(now + 1))
-            .ok()
-            .map(|_| Self(Arc::clone(count)))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-    }
 }

@@ -4,13 +4,17 @@
 //! the schema but how to run a request on it.
 
 pub mod assets;
+mod body;
 pub mod execute;
 mod gate;
 mod nesting;
+mod operations;
+mod places;
 mod post;
 mod socket;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -27,14 +31,19 @@ use tokio::net::TcpListener;
 
 use self::execute::Engine;
 use self::gate::Gate;
+use self::operations::Operations;
+use self::places::Places;
 
-/// Bytes of one request, at most; over WebSocket, of one message.
+/// Bytes of one request, at most.
 pub const BODY_BYTES: usize = 1024 * 1024;
 
 /// What the handlers work with.
 #[derive(Clone)]
 struct Edge {
     engine: Engine,
+    operations: Operations,
+    sockets: Places,
+    settings: Arc<EdgeSettings>,
     shutdown: Shutdown,
 }
 
@@ -47,6 +56,9 @@ pub fn router(
     settings: &EdgeSettings,
 ) -> Router {
     let edge = Edge {
+        operations: Operations::new(engine.clone(), settings),
+        sockets: Places::new(settings.sockets),
+        settings: Arc::new(settings.clone()),
         engine,
         shutdown: shutdown.clone(),
     };

@@ -1,14 +1,14 @@
 //! `POST /graphql`: one operation per request, in JSON.
 
-use async_graphql::{Request, ServerError, Variables};
+use async_graphql::{Request, ServerError};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use shop_core::events::TraceParent;
 
+use super::body::Body;
 use super::execute::{Answer, coded};
 use super::{EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
@@ -17,15 +17,6 @@ const JSON: &str = "application/json";
 /// The media type of the GraphQL-over-HTTP specification, for clients that ask for it.
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
 const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
-
-/// A request as clients write it. Others of its members, `extensions` for one, are ignored.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    query: String,
-    operation_name: Option<String>,
-    variables: Option<Variables>,
-}
 
 /// Runs one operation.
 pub async fn graphql(
@@ -77,11 +68,8 @@ fn read(
             "a batch is not accepted: send one operation per request".to_owned(),
         ));
     }
-    let body: Body = serde_json::from_slice(&body)
-        .map_err(|error| bad(format!("the body is no GraphQL request in JSON: {error}")))?;
-    let mut request = Request::new(body.query).variables(body.variables.unwrap_or_default());
-    request.operation_name = body.operation_name;
-    Ok(request)
+    Body::read(&body)
+        .map_err(|problem| bad(format!("the body is no GraphQL request in JSON: {problem}")))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -99,8 +99,8 @@ async fn mongodb_away_is_a_retryable_error_while_mutations_work_and_it_comes_bac
     socket
         .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
         .await;
-    assert_unavailable(&socket.next("1").await);
-    socket.completed("1").await;
+    let errors = socket.refused("1").await;
+    assert_unavailable(&json!({ "errors": errors }));
 
     proxy.restore();
     eventually("a query to work again", BOUND, async || {

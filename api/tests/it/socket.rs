@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use shop_core::testkit::eventually;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::{self, Message, http};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, USERS};
 use crate::shop::Shop;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -23,30 +23,73 @@ pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     /// A connection whose handshake is done.
     pub async fn open(addr: SocketAddr) -> Self {
-        let mut socket = Self::upgrade(addr, "graphql-transport-ws")
-            .await
-            .expect("an upgrade");
-        socket.send(json!({ "type": "connection_init" })).await;
-        assert_eq!(
-            socket.receive().await,
-            Ok(json!({ "type": "connection_ack" }))
-        );
-        socket
+        let socket = Self::upgrade(addr, "graphql-transport-ws").await;
+        socket.expect("an upgrade").shaken().await
     }
 
     /// A connection without the protocol's handshake.
     pub async fn upgrade(addr: SocketAddr, protocol: &'static str) -> tungstenite::Result<Self> {
-        let mut request = format!("ws://{addr}/graphql").into_client_request()?;
-        request.headers_mut().insert(
-            "sec-websocket-protocol",
-            protocol.parse().expect("a header"),
+        Ok(Self(connect_async(request(addr, protocol)).await?.0))
+    }
+
+    /// A connection whose handshake is done, and whose client can leave little unread.
+    pub async fn with_small_buffer(addr: SocketAddr) -> Self {
+        let tcp = TcpSocket::new_v4().expect("a socket");
+        tcp.set_recv_buffer_size(16 * 1024).expect("a size");
+        let stream = MaybeTlsStream::Plain(tcp.connect(addr).await.expect("a connection"));
+        let request = request(addr, "graphql-transport-ws");
+        let upgraded = client_async(request, stream).await.expect("an upgrade");
+        Self(upgraded.0).shaken().await
+    }
+
+    async fn shaken(mut self) -> Self {
+        self.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(
+            self.receive().await,
+            Ok(json!({ "type": "connection_ack" }))
         );
-        Ok(Self(connect_async(request).await?.0))
+        self
     }
 
     pub async fn send(&mut self, message: Value) {
         self.0
             .send(Message::text(message.to_string()))
+            .await
+            .expect("an open socket");
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        let message = Message::text(text.to_owned());
+        self.0.send(message).await.expect("an open socket");
+    }
+
+    /// Whether the server took it within half a second.
+    pub async fn try_send_text(&mut self, text: &str) -> bool {
+        let sending = self.0.send(Message::text(text.to_owned()));
+        let sent = timeout(Duration::from_millis(500), sending).await;
+        sent.is_ok_and(|sent| sent.is_ok())
+    }
+
+    pub async fn send_frame(&mut self, frame: Message) {
+        self.0.send(frame).await.expect("an open socket");
+    }
+
+    /// As [`Socket::send_frame`], but later, and whatever becomes of it.
+    pub async fn feed_frame(&mut self, frame: Message) {
+        let _ = self.0.feed(frame).await;
+    }
+
+    pub async fn flush(&mut self) {
+        let _ = self.0.flush().await;
+    }
+
+    /// Sends bytes as they are, without a frame around them.
+    pub async fn write_bytes(&mut self, bytes: &[u8]) {
+        use tokio::io::AsyncWriteExt as _;
+
+        self.0
+            .get_mut()
+            .write_all(bytes)
             .await
             .expect("an open socket");
     }
@@ -76,6 +119,32 @@ impl Socket {
         }
     }
 
+    /// The code and reason with which the server closes; what it says before is passed over.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            let frame = timeout(PATIENCE, self.0.next()).await;
+            match frame.expect("an end in time") {
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return (frame.code.into(), frame.reason.to_string());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return (1006, error.to_string()),
+                None => return (1006, String::new()),
+            }
+        }
+    }
+
+    /// The errors with which an operation ends.
+    pub async fn refused(&mut self, id: &str) -> Value {
+        let mut message = self.receive().await.expect("an open socket");
+        assert_eq!(
+            (&message["type"], &message["id"]),
+            (&json!("error"), &json!(id)),
+            "{message}"
+        );
+        message["payload"].take()
+    }
+
     /// The next answer of an operation.
     pub async fn next(&mut self, id: &str) -> Value {
         let mut message = self.receive().await.expect("an open socket");
@@ -96,10 +165,26 @@ impl Socket {
     }
 }
 
+fn request(addr: SocketAddr, protocol: &str) -> http::Request<()> {
+    let request = format!("ws://{addr}/graphql").into_client_request();
+    let mut request = request.expect("an address");
+    let protocol = protocol.parse().expect("a header");
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocol);
+    request
+}
+
+impl From<WebSocketStream<MaybeTlsStream<TcpStream>>> for Socket {
+    fn from(socket: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Self {
+        Self(socket)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_one_protocol_is_spoken() {
+async fn only_known_protocols_are_spoken_and_the_newer_one_if_both_are_offered() {
     let shop = Shop::open().await;
-    for protocol in ["graphql-ws", "mqtt", "graphql-transport-ws2"] {
+    for protocol in ["mqtt", "graphql-transport-ws2", "GRAPHQL-WS"] {
         let Err(tungstenite::Error::Http(answer)) = Socket::upgrade(shop.addr, protocol).await
         else {
             panic!("{protocol} was upgraded");
@@ -166,12 +251,8 @@ async fn an_operation_that_can_not_run_is_an_error_and_the_socket_lives_on() {
         ),
     ] {
         socket.subscribe(id, document, variables).await;
-        let answer = socket.next(id).await;
-        assert_eq!(
-            answer["errors"][0]["extensions"]["code"], code,
-            "{answer:#}"
-        );
-        socket.completed(id).await;
+        let errors = socket.refused(id).await;
+        assert_eq!(errors[0]["extensions"]["code"], code, "{errors:#}");
     }
 }
 
@@ -215,12 +296,8 @@ async fn one_socket_holds_a_bounded_number_of_subscriptions_and_gives_all_of_the
     socket
         .subscribe("more", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
         .await;
-    let answer = socket.next("more").await;
-    assert_eq!(
-        answer["errors"][0]["extensions"]["code"],
-        "TOO_MANY_SUBSCRIPTIONS"
-    );
-    socket.completed("more").await;
+    let errors = socket.refused("more").await;
+    assert_eq!(errors[0]["extensions"]["code"], "TOO_MANY_SUBSCRIPTIONS");
     socket.send(json!({ "id": "0", "type": "complete" })).await;
     eventually("one to be given up", PATIENCE, async || {
         (shop.hub.watching() == 99).then_some(())

@@ -1,0 +1,140 @@
+//! Operations that are answered piece by piece, whatever transport carries the pieces.
+//!
+//! Bounds how many there are in this process and how large an answer may be, and turns answers into JSON once. A transport
+//! only frames it: see `socket` and `events`.
+
+use std::panic::AssertUnwindSafe;
+
+use async_graphql::{Request, ServerError};
+use futures::future::ready;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use serde::Serialize;
+use shop_core::events::TraceParent;
+use shop_core::runtime::settings::EdgeSettings;
+use shop_core::runtime::trace;
+
+use super::execute::{Answer, Engine, coded};
+use super::places::Places;
+use crate::graphql::error::{ApiError, code, dress, server_error};
+
+/// Begins operations. Clones share the bounds.
+#[derive(Clone)]
+pub struct Operations {
+    engine: Engine,
+    answer_bytes: usize,
+    places: Places,
+}
+
+/// An operation that has begun. It ends when it is dropped.
+pub struct Started {
+    /// Whether it has one answer only: a query or mutation, whose effect may be under way.
+    pub once: bool,
+    /// Its answers.
+    pub steps: BoxStream<'static, Step>,
+}
+
+/// A piece of an operation's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// An execution result, in JSON.
+    Next(String),
+    /// A list of errors, in JSON: the operation could not begin or go on, and this is the last of it.
+    Error(String),
+}
+
+impl Operations {
+    /// Begins operations on an engine.
+    pub fn new(engine: Engine, settings: &EdgeSettings) -> Self {
+        Self {
+            engine,
+            answer_bytes: settings.answer_bytes,
+            places: Places::new(settings.subscriptions),
+        }
+    }
+
+    /// Begins one.
+    pub fn start(&self, request: Request, trace: TraceParent) -> Started {
+        let Some(place) = self.places.take() else {
+            let problem = "the server has too many subscriptions; try again later";
+            let error = coded(
+                code::TOO_MANY_SUBSCRIPTIONS,
+                ServerError::new(problem, None),
+            );
+            return Started::refused(refusal(error, &trace));
+        };
+        let operation = self.engine.start(request, trace.clone());
+        let most = self.answer_bytes;
+        let steps = AssertUnwindSafe(operation.answers)
+            .catch_unwind()
+            .map(move |answer| {
+                let _held = &place; // for as long as the operation is there
+                match answer {
+                    Ok(answer) => step(&answer, most, &trace),
+                    Err(_panic) => {
+                        let panic = anyhow::anyhow!("an operation panicked");
+                        refusal(server_error(ApiError::internal(panic)), &trace)
+                    }
+                }
+            })
+            .scan(false, |is_over, step| {
+                let was_over = std::mem::replace(is_over, matches!(step, Step::Error(_)));
+                ready((!was_over).then_some(step))
+            });
+        Started {
+            once: operation.once,
+            steps: steps.boxed(),
+        }
+    }
+}
+
+impl Started {
+    /// An operation that is refused.
+    pub fn refused(step: Step) -> Self {
+        Self {
+            once: true,
+            steps: stream::iter([step]).boxed(),
+        }
+    }
+}
+
+/// The only step of an operation that does not begin.
+pub fn refusal(mut error: ServerError, trace: &TraceParent) -> Step {
+    dress(&mut error, trace);
+    Step::Error(json(&[error]))
+}
+
+/// The same for who asked for more than a connection may have.
+pub fn too_many() -> Step {
+    let error = server_error(ApiError::TooManySubscriptions);
+    refusal(error, &trace::new_trace())
+}
+
+/// The same for who asks while the program stops.
+pub fn stopping() -> Step {
+    let stopping = anyhow::anyhow!("the program is stopping");
+    let error = server_error(ApiError::unavailable(stopping));
+    refusal(error, &trace::new_trace())
+}
+
+fn step(answer: &Answer, most: usize, trace: &TraceParent) -> Step {
+    if !answer.ran {
+        return Step::Error(json(&answer.response.errors));
+    }
+    let text = json(&answer.response);
+    if text.len() <= most {
+        return Step::Next(text);
+    }
+    let problem = format!(
+        "the answer has {} bytes, {most} are sent at most; ask for less at a time",
+        text.len()
+    );
+    let error = coded(code::RESPONSE_TOO_LARGE, ServerError::new(problem, None));
+    refusal(error, trace)
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| {
+        tracing::error!("an answer is no JSON: {error}");
+        "[]".to_owned()
+    })
+}

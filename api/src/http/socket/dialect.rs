@@ -1,0 +1,69 @@
+//! What the protocols over a socket have in common: the things a client says, and the words for what it is told.
+//!
+//! To add a protocol: 1. a file with its [`Dialect`], 2. a row in [`ALL`].
+
+use async_graphql::Request;
+use serde_json::value::RawValue;
+
+use super::transport_ws;
+
+/// Every protocol, the best first: of those that a client offers, the first one here is spoken.
+pub const ALL: [&Dialect; 1] = [&transport_ws::DIALECT];
+
+/// Bytes of an operation's id; it is repeated in every message about it.
+pub const ID_BYTES: usize = 256;
+
+/// A protocol.
+pub struct Dialect {
+    /// Its name as a WebSocket subprotocol.
+    pub name: &'static str,
+    /// Reads a client's message, or says what is wrong with it.
+    pub read: fn(&[u8]) -> Result<Said, String>,
+    /// The handshake is accepted.
+    pub ack: &'static str,
+    /// An execution result of an operation. Ids and payloads come in JSON.
+    pub next: fn(id: &str, payload: &str) -> String,
+    /// An operation ends with errors.
+    pub error: fn(id: &str, errors: &str) -> String,
+    /// An operation is over.
+    pub complete: fn(id: &str) -> String,
+    /// The answer to a ping.
+    pub pong: fn(payload: Option<&RawValue>) -> String,
+}
+
+/// What a client says.
+#[derive(Debug)]
+pub enum Said {
+    /// The handshake.
+    Init,
+    /// Begin an operation.
+    Start {
+        /// Its name on this socket.
+        id: String,
+        /// What to run.
+        request: Box<Request>,
+    },
+    /// End an operation.
+    Stop {
+        /// Its name.
+        id: String,
+    },
+    /// A question whether we live, with something to repeat.
+    Ping(Option<Box<RawValue>>),
+    /// A sign of life.
+    Pong,
+}
+
+/// An id that can be used.
+pub fn checked_id(id: Option<String>) -> Result<String, String> {
+    match id {
+        Some(id) if (1..=ID_BYTES).contains(&id.len()) => Ok(id),
+        Some(_) => Err(format!("id must have 1 to {ID_BYTES} bytes")),
+        None => Err("id is missing".to_owned()),
+    }
+}
+
+/// A text as it stands in JSON.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

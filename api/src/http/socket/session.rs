@@ -1,0 +1,202 @@
+//! One socket from its upgrade to its close, whatever protocol it speaks.
+//!
+//! One task reads, runs operations, writes and keeps the times; nothing in it waits for the client. Every wait has an end, and every end has
+//! a reason ([`Ending`]).
+
+use std::pin::pin;
+use std::time::Duration;
+
+use async_graphql::Request;
+use axum::body::Bytes;
+use axum::extract::ws::Message;
+use futures::{Sink, Stream};
+use shop_core::runtime::Shutdown;
+use shop_core::runtime::settings::SocketSettings;
+use tokio::time::{Instant, sleep_until};
+
+use super::dialect::{Dialect, Said, quoted};
+use super::ending::Ending;
+use super::running::Running;
+use super::wire::{Event, Wire};
+use crate::http::operations::{Started, Step, stopping, too_many};
+
+/// So much of the message rate may be used up at once.
+const BURST: Duration = Duration::from_secs(10);
+/// How long queries and mutations may take to end when the program stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Pings per idle time.
+const PINGS: u32 = 3;
+
+/// A socket, its operations and its times.
+pub struct Session<S, B> {
+    wire: Wire<S>,
+    dialect: &'static Dialect,
+    begin: B,
+    settings: SocketSettings,
+    running: Running,
+    pace: Pace,
+    /// Until when the handshake must have come; `None` once it has.
+    init_by: Option<Instant>,
+    heard: Instant,
+    ping_at: Instant,
+    /// Until when what is under way must end; set when the program stops.
+    leave_by: Option<Instant>,
+}
+
+impl<S, B> Session<S, B>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+    B: Fn(Request) -> Started,
+{
+    /// A socket that was upgraded just now; `begin` begins operations.
+    pub fn new(socket: S, dialect: &'static Dialect, begin: B, settings: &SocketSettings) -> Self {
+        let now = Instant::now();
+        Self {
+            wire: Wire::new(socket, settings),
+            dialect,
+            begin,
+            settings: settings.clone(),
+            running: Running::default(),
+            pace: Pace::new(settings.message_rate, now),
+            init_by: Some(now + settings.init_timeout),
+            heard: now,
+            ping_at: now + settings.idle_timeout / PINGS,
+            leave_by: None,
+        }
+    }
+
+    /// Serves it to its end, and says why it ended.
+    pub async fn run(mut self, shutdown: &Shutdown) -> Ending {
+        let ending = self.talk(shutdown).await;
+        drop(self.running); // before the goodbye, which the client may make last
+        self.wire.finish(&ending).await;
+        ending
+    }
+
+    async fn talk(&mut self, shutdown: &Shutdown) -> Ending {
+        let mut stopped = pin!(shutdown.requested());
+        let mut timer = pin!(sleep_until(self.due()));
+        loop {
+            if self.leave_by.is_some() && self.running.is_empty() {
+                return Ending::Stopping;
+            }
+            let due = self.due();
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            let over = tokio::select! {
+                () = &mut stopped, if self.leave_by.is_none() => {
+                    self.running.stop_streams();
+                    self.leave_by = Some(Instant::now() + DRAIN);
+                    None
+                }
+                event = self.wire.next() => self.take(event).err(),
+                (id, step) = self.running.next(), if self.wire.has_room() => {
+                    self.tell(&id, step);
+                    None
+                }
+                () = &mut timer => self.tick(Instant::now()).err(),
+            };
+            if let Some(ending) = over {
+                return ending;
+            }
+        }
+    }
+
+    /// When there is something to do though nothing happens.
+    fn due(&self) -> Instant {
+        let silent = self.heard + self.settings.idle_timeout;
+        [self.init_by, self.wire.due(), self.leave_by]
+            .into_iter()
+            .flatten()
+            .fold(silent.min(self.ping_at), Instant::min)
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), Ending> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.leave_by) {
+            return Err(Ending::Stopping);
+        }
+        if is_due(self.wire.due()) {
+            return Err(Ending::Slow);
+        }
+        if is_due(self.init_by) {
+            return Err(Ending::InitTimeout);
+        }
+        if self.heard + self.settings.idle_timeout <= now {
+            return Err(Ending::Silent);
+        }
+        if self.ping_at <= now {
+            self.ping_at = now + self.settings.idle_timeout / PINGS;
+            self.wire.push(Message::Ping(Bytes::new()));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Ending> {
+        let text = match event {
+            Event::Over(ending) => return Err(ending),
+            Event::Room => return Ok(()),
+            Event::Alive => None,
+            Event::Said(text) => Some(text),
+        };
+        self.heard = Instant::now();
+        if !self.pace.allows(self.heard) {
+            return Err(Ending::Flood(self.settings.message_rate));
+        }
+        match text {
+            Some(text) => self.answer((self.dialect.read)(&text).map_err(Ending::Malformed)?),
+            None => Ok(()),
+        }
+    }
+
+    fn answer(&mut self, said: Said) -> Result<(), Ending> {
+        match said {
+            Said::Init => {
+                self.init_by.take().ok_or(Ending::InitTwice)?;
+                self.wire.push_text(self.dialect.ack.to_owned());
+            }
+            Said::Start { .. } if self.init_by.is_some() => return Err(Ending::NotInitialised),
+            Said::Start { id, .. } if self.running.has(&id) => return Err(Ending::Duplicate(id)),
+            Said::Start { id, .. } if self.leave_by.is_some() => self.tell(&id, Some(stopping())),
+            Said::Start { id, .. } if self.running.len() >= self.settings.subscriptions => {
+                self.tell(&id, Some(too_many()));
+            }
+            Said::Start { id, request } => self.running.begin(&id, (self.begin)(*request)),
+            Said::Stop { id } => self.running.stop(&id),
+            Said::Ping(payload) => self.wire.push_text((self.dialect.pong)(payload.as_deref())),
+            Said::Pong => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, id: &str, step: Option<Step>) {
+        let id = quoted(id);
+        self.wire.push_text(match step {
+            Some(Step::Next(payload)) => (self.dialect.next)(&id, &payload),
+            Some(Step::Error(errors)) => (self.dialect.error)(&id, &errors),
+            None => (self.dialect.complete)(&id),
+        });
+    }
+}
+
+/// A bound on the rate of messages, and on how many may come at once.
+struct Pace {
+    every: Duration,
+    /// When the next message would come if all had come evenly.
+    next: Instant,
+}
+
+impl Pace {
+    fn new(rate: u32, now: Instant) -> Self {
+        Self {
+            every: Duration::from_secs(1) / rate,
+            next: now,
+        }
+    }
+
+    fn allows(&mut self, now: Instant) -> bool {
+        self.next = self.next.max(now) + self.every;
+        self.next <= now + BURST
+    }
+}

@@ -1,0 +1,289 @@
+//! Sessions over a socket in memory and under a clock that is turned by hand, with the limits as they are by default.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_graphql::Request;
+use axum::extract::ws::Message;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::stream::{self, StreamExt as _};
+use futures::{Sink, Stream};
+use serde_json::{Value, json};
+use shop_core::runtime::settings::SocketSettings;
+use shop_core::runtime::{Settings, Shutdown};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::ending::Ending;
+use super::session::Session;
+use super::transport_ws;
+use crate::http::operations::{Started, Step};
+
+type Frame = Result<Message, axum::Error>;
+
+/// The server's end of a socket. While the client does not read, nothing can be written.
+struct Fake {
+    said: UnboundedReceiver<Frame>,
+    told: UnboundedSender<Message>,
+    reads: Arc<AtomicBool>,
+}
+
+impl Fake {
+    fn ready(&self) -> Poll<Result<(), axum::Error>> {
+        if self.reads.load(Ordering::Relaxed) {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Stream for Fake {
+    type Item = Frame;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        self.said.poll_next_unpin(cx)
+    }
+}
+
+impl Sink<Message> for Fake {
+    type Error = axum::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        self.ready()
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), axum::Error> {
+        let _ = self.told.unbounded_send(message);
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        self.ready()
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A client and the session that serves it.
+struct Client {
+    says: UnboundedSender<Frame>,
+    hears: UnboundedReceiver<Message>,
+    reads: Arc<AtomicBool>,
+    shutdown: Shutdown,
+    begun: Instant,
+    session: JoinHandle<(Ending, Duration)>,
+}
+
+impl Client {
+    /// A client of a server whose operations are what `begin` begins.
+    fn connect(begin: impl Fn(Request) -> Started + Send + 'static) -> Self {
+        let (says, said) = unbounded();
+        let (told, hears) = unbounded();
+        let reads = Arc::new(AtomicBool::new(true));
+        let fake = Fake {
+            said,
+            told,
+            reads: Arc::clone(&reads),
+        };
+        let (shutdown, begun) = (Shutdown::new(), Instant::now());
+        let session = Session::new(fake, &transport_ws::DIALECT, begin, &limits());
+        let stop = shutdown.clone();
+        let session = tokio::spawn(async move {
+            let ending = session.run(&stop).await;
+            (ending, begun.elapsed())
+        });
+        Self {
+            says,
+            hears,
+            reads,
+            shutdown,
+            begun,
+            session,
+        }
+    }
+
+    fn say(&self, message: &Value) {
+        let message = Message::text(message.to_string());
+        self.says.unbounded_send(Ok(message)).expect("a session");
+    }
+
+    fn init(&self) {
+        self.say(&json!({ "type": "connection_init" }));
+    }
+
+    fn subscribe(&self, id: &str) {
+        self.say(&json!({ "type": "subscribe", "id": id, "payload": { "query": "{a}" } }));
+    }
+
+    /// The next frame, in words, and how many seconds after the beginning it came.
+    async fn hear(&mut self) -> (String, u64) {
+        let words = match self.hears.next().await {
+            Some(Message::Text(text)) => text.to_string(),
+            Some(Message::Ping(_)) => "ping".to_owned(),
+            Some(Message::Close(Some(frame))) => frame.code.to_string(),
+            other => format!("{other:?}"),
+        };
+        (words, self.begun.elapsed().as_secs())
+    }
+
+    /// Why and after how many seconds it ended.
+    async fn ended(self) -> (Ending, u64) {
+        let (ending, after) = self.session.await.expect("no panic");
+        (ending, after.as_secs())
+    }
+}
+
+fn limits() -> SocketSettings {
+    let settings = Settings::read(&|_| None).expect("the defaults are valid");
+    settings.edge.socket
+}
+
+fn nothing(_: Request) -> Started {
+    Started {
+        once: false,
+        steps: stream::pending().boxed(),
+    }
+}
+
+const ACK: &str = r#"{"type":"connection_ack"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_ten_seconds() {
+    let mut client = Client::connect(nothing);
+    client.say(&json!({ "type": "ping" }));
+    assert_eq!(client.hear().await.0, r#"{"type":"pong"}"#);
+    assert_eq!(client.hear().await, ("4408".to_owned(), 10));
+    drop(client.says.clone());
+    assert_eq!(client.ended().await.0, Ending::InitTimeout);
+
+    let mut client = Client::connect(nothing);
+    sleep(Duration::from_millis(9_900)).await;
+    client.init();
+    assert_eq!(client.hear().await, (ACK.to_owned(), 9));
+    assert_eq!(client.hear().await, ("ping".to_owned(), 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_given_up_after_a_minute() {
+    let mut client = Client::connect(nothing);
+    client.init();
+    assert_eq!(client.hear().await.0, ACK);
+    for at in [20, 40] {
+        assert_eq!(client.hear().await, ("ping".to_owned(), at));
+    }
+    let pong = Message::Pong(Vec::new().into());
+    client.says.unbounded_send(Ok(pong)).expect("a session");
+    for at in [60, 80] {
+        assert_eq!(client.hear().await, ("ping".to_owned(), at));
+    }
+    let (words, at) = client.hear().await;
+    assert_eq!(
+        (words.as_str(), at),
+        ("3008", 100),
+        "a minute after the pong"
+    );
+    assert_eq!(client.ended().await.0, Ending::Silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_has_ten_seconds_and_ten_more_for_the_reason() {
+    let mut client = Client::connect(nothing);
+    client.init();
+    assert_eq!(client.hear().await.0, ACK);
+    client.reads.store(false, Ordering::Relaxed);
+    client.say(&json!({ "type": "ping" }));
+    assert_eq!(client.ended().await, (Ending::Slow, 20));
+
+    let mut client = Client::connect(nothing);
+    client.init();
+    assert_eq!(client.hear().await.0, ACK);
+    client.reads.store(false, Ordering::Relaxed);
+    client.say(&json!({ "type": "ping" }));
+    sleep(Duration::from_secs(9)).await;
+    client.reads.store(true, Ordering::Relaxed);
+    client.say(&json!({ "type": "ping" })); // wakes the session
+    assert_eq!(client.hear().await, (r#"{"type":"pong"}"#.to_owned(), 9));
+    assert!(!client.session.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_are_held_back_while_the_queue_is_full() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let mut client = Client::connect(move |_| {
+        let made = Arc::clone(&counted);
+        let steps = stream::repeat_with(move || {
+            made.fetch_add(1, Ordering::Relaxed);
+            Step::Next("{}".to_owned())
+        });
+        Started {
+            once: false,
+            steps: steps.boxed(),
+        }
+    });
+    client.init();
+    assert_eq!(client.hear().await.0, ACK);
+    client.reads.store(false, Ordering::Relaxed);
+    client.subscribe("1");
+    client.subscribe("2");
+    sleep(Duration::from_secs(5)).await;
+    let held = made.load(Ordering::Relaxed);
+    let most = limits().queue_messages;
+    assert!((most..most + 4).contains(&held), "{held} were made");
+    assert_eq!(client.ended().await.0, Ending::Slow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_stops_ends_streams_at_once_and_lets_single_answers_come() {
+    let once = |_| Started {
+        once: true,
+        steps: stream::once(async {
+            sleep(Duration::from_secs(2)).await;
+            Step::Next("{}".to_owned())
+        })
+        .boxed(),
+    };
+    let mut client = Client::connect(once);
+    client.init();
+    client.subscribe("1");
+    assert_eq!(client.hear().await.0, ACK);
+    client.shutdown.request();
+    sleep(Duration::from_secs(1)).await;
+    client.subscribe("2");
+    let (late, at) = client.hear().await;
+    assert!(
+        late.contains("UNAVAILABLE") && late.contains(r#""id":"2""#),
+        "{late}"
+    );
+    assert_eq!(at, 1);
+    let next = r#"{"id":"1","type":"next","payload":{}}"#.to_owned();
+    assert_eq!(client.hear().await, (next, 2));
+    let complete = r#"{"id":"1","type":"complete"}"#.to_owned();
+    assert_eq!(client.hear().await, (complete, 2));
+    assert_eq!(client.hear().await, ("1001".to_owned(), 2));
+    assert_eq!(client.ended().await.0, Ending::Stopping);
+
+    let mut client = Client::connect(nothing);
+    client.init();
+    client.subscribe("1");
+    assert_eq!(client.hear().await.0, ACK);
+    client.shutdown.request();
+    assert_eq!(client.hear().await, ("1001".to_owned(), 0));
+
+    let never = |_| Started {
+        once: true,
+        steps: stream::pending().boxed(),
+    };
+    let mut client = Client::connect(never);
+    client.init();
+    client.subscribe("1");
+    assert_eq!(client.hear().await.0, ACK);
+    client.shutdown.request();
+    assert_eq!(client.hear().await, ("1001".to_owned(), 5));
+}

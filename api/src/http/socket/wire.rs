@@ -1,0 +1,198 @@
+//! One socket's frames: a bounded queue towards the client, written while the client is read.
+//!
+//! Reading stops while the queue is full, and so do the operations that fill it: what a slow client makes us hold is the
+//! queue and one answer. Knows nothing of the protocol.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::Message;
+use futures::{Sink, Stream};
+use shop_core::runtime::settings::SocketSettings;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Error as FrameError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+
+use super::ending::Ending;
+
+/// How long a client may take to say goodbye in turn.
+const GOODBYE: Duration = Duration::from_secs(3);
+/// How long a client that can not be read any more has to read why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A socket and what waits for its client.
+pub struct Wire<S> {
+    socket: S,
+    queue: VecDeque<Message>,
+    queued_bytes: usize,
+    most_bytes: usize,
+    most_messages: usize,
+    message_bytes: usize,
+    write_timeout: Duration,
+    /// Whether the socket holds what it was given and has not sent yet.
+    unflushed: bool,
+    /// When something last went out, or began to wait.
+    moved: Instant,
+    /// Whether the client's side can not be read any more.
+    deaf: bool,
+}
+
+/// What happens on a wire.
+#[derive(Debug)]
+pub enum Event {
+    /// A message of the client's.
+    Said(Bytes),
+    /// A frame without a message: the client lives.
+    Alive,
+    /// The queue has room again.
+    Room,
+    /// It is over.
+    Over(Ending),
+}
+
+impl<S> Wire<S>
+where
+    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
+{
+    /// A wire whose queue is empty.
+    pub fn new(socket: S, settings: &SocketSettings) -> Self {
+        Self {
+            socket,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            most_bytes: settings.queue_bytes,
+            most_messages: settings.queue_messages,
+            message_bytes: settings.message_bytes,
+            write_timeout: settings.write_timeout,
+            unflushed: false,
+            moved: Instant::now(),
+            deaf: false,
+        }
+    }
+
+    /// Whether more may be queued.
+    pub fn has_room(&self) -> bool {
+        self.queued_bytes < self.most_bytes && self.queue.len() < self.most_messages
+    }
+
+    /// Queues a message.
+    pub fn push(&mut self, message: Message) {
+        if self.is_idle() {
+            self.moved = Instant::now();
+        }
+        self.queued_bytes += bytes_of(&message);
+        self.queue.push_back(message);
+    }
+
+    /// Queues a text.
+    pub fn push_text(&mut self, text: String) {
+        self.push(Message::Text(text.into()));
+    }
+
+    /// When the client will have taken too long over what was sent; `None` if nothing waits.
+    pub fn due(&self) -> Option<Instant> {
+        (!self.is_idle()).then(|| self.moved + self.write_timeout)
+    }
+
+    /// What happens next; writes meanwhile. Safe to drop and ask again.
+    pub async fn next(&mut self) -> Event {
+        let was_full = !self.has_room();
+        std::future::poll_fn(|cx| self.poll(cx, was_full)).await
+    }
+
+    /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye.
+    pub async fn finish(mut self, ending: &Ending) {
+        let Some(frame) = ending.frame() else { return };
+        if *ending == Ending::Slow {
+            self.queue.clear();
+        }
+        self.queue.push_back(Message::Close(Some(frame)));
+        let patience = self.write_timeout;
+        let written = std::future::poll_fn(|cx| self.poll_write(cx));
+        if !matches!(timeout(patience, written).await, Ok(Ok(()))) {
+            return;
+        }
+        if self.deaf {
+            sleep(LAST_WORDS).await; // what was not read would reset the connection before the client has read the reason
+            return;
+        }
+        let heard =
+            async { while let Some(Ok(_)) = futures::StreamExt::next(&mut self.socket).await {} };
+        let _ = timeout(GOODBYE, heard).await;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && !self.unflushed
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, was_full: bool) -> Poll<Event> {
+        if let Poll::Ready(Err(_)) = self.poll_write(cx) {
+            return Poll::Ready(Event::Over(Ending::Lost));
+        }
+        if !self.has_room() {
+            return Poll::Pending;
+        }
+        if was_full {
+            return Poll::Ready(Event::Room);
+        }
+        loop {
+            let event = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+                Some(Ok(Message::Text(text))) => Event::Said(text.into()),
+                Some(Ok(Message::Binary(bytes))) => Event::Said(bytes),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Event::Alive,
+                Some(Ok(Message::Close(_))) => {
+                    self.deaf = true; // the answer to it is written when the socket is asked again
+                    continue;
+                }
+                Some(Err(error)) => {
+                    self.deaf = true;
+                    Event::Over(self.ending_of(error))
+                }
+                None if self.deaf => Event::Over(Ending::Left),
+                None => Event::Over(Ending::Lost),
+            };
+            return Poll::Ready(event);
+        }
+    }
+
+    /// Writes all that the socket takes.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.queue.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_ready(cx))?;
+            let Some(message) = self.queue.pop_front() else {
+                break;
+            };
+            self.queued_bytes = self.queued_bytes.saturating_sub(bytes_of(&message));
+            self.moved = Instant::now();
+            self.unflushed = true;
+            Pin::new(&mut self.socket).start_send(message)?;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn ending_of(&self, error: axum::Error) -> Ending {
+        let inner = error.into_inner();
+        match inner.downcast_ref::<FrameError>() {
+            Some(FrameError::Capacity(_)) => Ending::TooBig(self.message_bytes),
+            Some(FrameError::Utf8(_)) => Ending::NotText,
+            Some(FrameError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Ending::Lost,
+            Some(FrameError::Protocol(problem)) => Ending::Broken(problem.to_string()),
+            _ => Ending::Lost,
+        }
+    }
+}
+
+fn bytes_of(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    }
+}
