@@ -76,8 +76,7 @@ impl Engine {
         match inspect(&mut request) {
             Err(error) => refused(error, trace),
             Ok(Some(OperationType::Subscription)) => {
-                let problem =
-                    "subscriptions run over WebSocket, by the protocol graphql-transport-ws";
+                let problem = "subscriptions run over WebSocket, or over POST with \"accept: text/event-stream\"";
                 refused(
                     coded(code::BAD_REQUEST, ServerError::new(problem, None)),
                     trace,

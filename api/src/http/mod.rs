@@ -2,9 +2,13 @@
 //!
 //! `POST /graphql` runs one operation, `GET /graphql` only upgrades to a WebSocket, `GET /` is `GraphiQL`. Knows nothing of
 //! the schema but how to run a request on it.
+//!
+//! `gate` says who may call. `execute` runs requests; `operations` those whose answers come one after the other, which
+//! `socket` and `events` carry. To add a transport: a file that frames `operations::Step`s.
 
 pub mod assets;
 mod body;
+mod events;
 pub mod execute;
 mod gate;
 mod nesting;

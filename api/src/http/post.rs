@@ -1,4 +1,4 @@
-//! `POST /graphql`: one operation per request, in JSON.
+//! `POST /graphql`: one operation per request, in JSON; see `events` for answers that are streams.
 
 use async_graphql::{Request, ServerError};
 use axum::body::Bytes;
@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use shop_core::events::TraceParent;
 
 use super::body::Body;
+use super::events::{self, EVENT_STREAM};
 use super::execute::{Answer, coded};
 use super::{EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
@@ -16,7 +17,8 @@ use crate::graphql::error::{code, dress};
 const JSON: &str = "application/json";
 /// The media type of the GraphQL-over-HTTP specification, for clients that ask for it.
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
-const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+/// Names the request in the logs.
+pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// Runs one operation.
 pub async fn graphql(
@@ -43,6 +45,9 @@ pub async fn graphql(
             );
         }
     };
+    if accepts(&headers, EVENT_STREAM) {
+        return events::respond(&edge, request, trace);
+    }
     let answer = edge.engine.run(request, &trace).await;
     let status = if answer.ran {
         StatusCode::OK
@@ -80,13 +85,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn media_type(headers: &HeaderMap) -> &'static str {
-    let accepts =
-        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(GRAPHQL_JSON));
-    if headers.get_all(header::ACCEPT).iter().any(accepts) {
+    if accepts(headers, GRAPHQL_JSON) {
         GRAPHQL_JSON
     } else {
         JSON
     }
+}
+
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.any(|value| value.to_str().is_ok_and(|text| text.contains(media_type)))
 }
 
 fn render(

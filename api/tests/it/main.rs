@@ -3,10 +3,12 @@
 mod away;
 mod documents;
 mod drops;
+mod events;
 mod gate;
 mod greedy;
 mod guards;
 mod http;
+mod legacy_ws;
 mod order_input;
 mod orders;
 mod process;

@@ -5,10 +5,10 @@
 use async_graphql::Request;
 use serde_json::value::RawValue;
 
-use super::transport_ws;
+use super::{legacy_ws, transport_ws};
 
 /// Every protocol, the best first: of those that a client offers, the first one here is spoken.
-pub const ALL: [&Dialect; 1] = [&transport_ws::DIALECT];
+pub const ALL: [&Dialect; 2] = [&transport_ws::DIALECT, &legacy_ws::DIALECT];
 
 /// Bytes of an operation's id; it is repeated in every message about it.
 pub const ID_BYTES: usize = 256;
@@ -21,6 +21,10 @@ pub struct Dialect {
     pub read: fn(&[u8]) -> Result<Said, String>,
     /// The handshake is accepted.
     pub ack: &'static str,
+    /// What is said after that and now and then, for clients that do not see a WebSocket's pings.
+    pub keep_alive: Option<&'static str>,
+    /// Whether an operation that the client ends is completed in words.
+    pub is_stop_answered: bool,
     /// An execution result of an operation. Ids and payloads come in JSON.
     pub next: fn(id: &str, payload: &str) -> String,
     /// An operation ends with errors.
@@ -52,6 +56,8 @@ pub enum Said {
     Ping(Option<Box<RawValue>>),
     /// A sign of life.
     Pong,
+    /// End everything.
+    Terminate,
 }
 
 /// An id that can be used.

@@ -12,6 +12,8 @@ pub enum Ending {
     Left,
     /// The connection broke.
     Lost,
+    /// The client ended the protocol and leaves the closing to us.
+    Terminated,
     /// A message that the protocol does not know; with what is wrong with it.
     Malformed(String),
     /// A frame that is against RFC 6455.
@@ -46,6 +48,7 @@ impl Ending {
     pub fn frame(&self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             Self::Left | Self::Lost => return None,
+            Self::Terminated => (1000, "goodbye".to_owned()),
             Self::Stopping => (1001, "the server is going away".to_owned()),
             Self::Broken(problem) => (1002, problem.clone()),
             Self::NotText => (1007, "text must be UTF-8".to_owned()),
@@ -72,6 +75,7 @@ impl Ending {
         match self {
             Self::Left => "left",
             Self::Lost => "lost",
+            Self::Terminated => "terminated",
             Self::Malformed(_) => "malformed",
             Self::Broken(_) => "broken_frame",
             Self::NotText => "not_utf8",

@@ -5,6 +5,7 @@
 
 mod dialect;
 mod ending;
+mod legacy_ws;
 mod running;
 mod session;
 #[cfg(test)]

@@ -63,11 +63,13 @@ impl Running {
         self.pieces.push(pieces.boxed());
     }
 
-    /// Ends one; nothing more is heard of it. One that is not there is over already.
-    pub fn stop(&mut self, id: &str) {
-        if let Some(open) = self.open.remove(id) {
+    /// Ends one; nothing more is heard of it. Returns whether it was there: else it was over already.
+    pub fn stop(&mut self, id: &str) -> bool {
+        let open = self.open.remove(id);
+        if let Some(open) = &open {
             open.stop.abort();
         }
+        open.is_some()
     }
 
     /// Ends those that could go on for ever.

@@ -129,6 +129,7 @@ where
         if self.ping_at <= now {
             self.ping_at = now + self.settings.idle_timeout / PINGS;
             self.wire.push(Message::Ping(Bytes::new()));
+            self.keep_alive();
         }
         Ok(())
     }
@@ -155,6 +156,7 @@ where
             Said::Init => {
                 self.init_by.take().ok_or(Ending::InitTwice)?;
                 self.wire.push_text(self.dialect.ack.to_owned());
+                self.keep_alive();
             }
             Said::Start { .. } if self.init_by.is_some() => return Err(Ending::NotInitialised),
             Said::Start { id, .. } if self.running.has(&id) => return Err(Ending::Duplicate(id)),
@@ -163,11 +165,23 @@ where
                 self.tell(&id, Some(too_many()));
             }
             Said::Start { id, request } => self.running.begin(&id, (self.begin)(*request)),
-            Said::Stop { id } => self.running.stop(&id),
+            Said::Stop { id } => {
+                if self.running.stop(&id) && self.dialect.is_stop_answered {
+                    self.tell(&id, None);
+                }
+            }
             Said::Ping(payload) => self.wire.push_text((self.dialect.pong)(payload.as_deref())),
             Said::Pong => {}
+            Said::Terminate => return Err(Ending::Terminated),
         }
         Ok(())
+    }
+
+    fn keep_alive(&mut self) {
+        let words = self.dialect.keep_alive;
+        if let Some(words) = words.filter(|_| self.init_by.is_none()) {
+            self.wire.push_text(words.to_owned());
+        }
     }
 
     fn tell(&mut self, id: &str, step: Option<Step>) {

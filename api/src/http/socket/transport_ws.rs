@@ -11,6 +11,8 @@ pub const DIALECT: Dialect = Dialect {
     name: "graphql-transport-ws",
     read,
     ack: r#"{"type":"connection_ack"}"#,
+    keep_alive: None,
+    is_stop_answered: false,
     next: |id, payload| format!(r#"{{"id":{id},"type":"next","payload":{payload}}}"#),
     error: |id, errors| format!(r#"{{"id":{id},"type":"error","payload":{errors}}}"#),
     complete: |id| format!(r#"{{"id":{id},"type":"complete"}}"#),
