@@ -6,7 +6,7 @@ use protox::prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["user", "product", "order", "stock"]
+    let files = ["user", "product", "order", "stock", "outcome"]
         .map(|name| format!("proto/shop/events/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     let encoded = descriptors.encode_to_vec();

@@ -50,6 +50,8 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
         db,
         views: views.clone(),
         hub,
+        idempotency_ttl: settings.idempotency_ttl,
+        read_your_write_timeout: settings.read_your_write_timeout,
     };
     let schema = schema(app, settings.environment);
     let engine = Engine::new(schema, views, settings.request_timeout);

@@ -13,9 +13,12 @@ pub mod scalar;
 pub mod subscription;
 pub mod variables;
 
+use std::time::Duration;
+
 use async_graphql::{Context, SDLExportOptions, Schema, SchemaBuilder};
 use shop_core::commands::Call;
 use shop_core::db::Db;
+use shop_core::domain::Principal;
 use shop_core::events::TraceParent;
 use shop_core::runtime::settings::Environment;
 use shop_core::views::Views;
@@ -38,6 +41,10 @@ pub struct App {
     pub views: Views,
     /// The fan-out of live status.
     pub hub: Hub,
+    /// How long an idempotency key counts.
+    pub idempotency_ttl: Duration,
+    /// How long a query waits for the version that it wants.
+    pub read_your_write_timeout: Duration,
 }
 
 /// Every limit on a document, in one place. Generous: they stop what no page of ours asks for.
@@ -108,6 +115,11 @@ trait ContextExt {
 
     fn views(&self) -> &Views {
         &self.app().views
+    }
+
+    /// Whoever the request comes from: the one place that says whose idempotency keys they are.
+    fn principal(&self) -> Principal {
+        Principal::ANYONE
     }
 
     /// Now, within the request's trace.

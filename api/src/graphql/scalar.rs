@@ -1,7 +1,7 @@
 //! The scalars that are ours: decimals that no client rounds, and points in time.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use shop_core::domain::Timestamp;
+use shop_core::domain::{RequestKey, Timestamp};
 use time::format_description::well_known::Rfc3339;
 
 /// A whole number. Inputs are read with 64 bits, so that a number beyond GraphQL's 32 is refused by its field's rule.
@@ -50,10 +50,40 @@ impl ScalarType for DateTime {
     }
 
     fn to_value(&self) -> Value {
-        self.0
-            .to_datetime()
-            .format(&Rfc3339)
-            .map_or(Value::Null, Value::String)
+        Value::String(rfc3339(self.0))
+    }
+}
+
+/// A point in time as clients read it.
+pub fn rfc3339(at: Timestamp) -> String {
+    let written = at.to_datetime().format(&Rfc3339);
+    written.unwrap_or_else(|_| at.millis().to_string()) // a year beyond 9999, which no clock tells
+}
+
+/// A UUID, such as "01939f2e-7b1c-7def-8a34-5b6c7d8e9f01"; not the one that is all zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uuid(pub RequestKey);
+
+/// A UUID, such as "01939f2e-7b1c-7def-8a34-5b6c7d8e9f01"; not the one that is all zeros.
+#[Scalar(
+    name = "UUID",
+    specified_by_url = "https://www.rfc-editor.org/rfc/rfc9562"
+)]
+impl ScalarType for Uuid {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let Value::String(text) = &value else {
+            return Err(InputValueError::expected_type(value));
+        };
+        Ok(Self(text.parse()?))
+    }
+
+    /// Looks at the text as well: what is found out here is told by the name of its field.
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(text) if text.parse::<RequestKey>().is_ok())
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
     }
 }
 

@@ -9,6 +9,7 @@ mod greedy;
 mod guards;
 mod http;
 mod legacy_ws;
+mod idempotency;
 mod order_input;
 mod orders;
 mod process;

@@ -35,7 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Tables that are compared row by row.
 const TABLES: [&str; 4] = ["stock", "orders", "stock_orders", "stock_movements"];
 /// What is compared of the others: a number that every change of theirs changes.
-const SUMS: [&str; 6] = [
+const SUMS: [&str; 7] = [
+    "SELECT COUNT(*) FROM idempotency_keys",
     "SELECT COALESCE(SUM(version), 0) FROM users",
     "SELECT COALESCE(SUM(version), 0) FROM products",
     "SELECT COUNT(*) FROM order_items",
@@ -84,6 +85,8 @@ pub struct Options {
     pub mongo: Option<MongoSettings>,
     /// How long a client waits for an answer.
     pub deadline: Option<Duration>,
+    /// How long a query waits for its version.
+    pub read_your_write_timeout: Option<Duration>,
     /// Who may call, and how much.
     pub edge: Option<EdgeSettings>,
 }
@@ -124,6 +127,8 @@ impl Shop {
             db: Db::new(&mysql, Encoding::Json).expect("a pool"),
             views: Views::connect(&mongo, "test").await.expect("an address"),
             hub: hub.clone(),
+            idempotency_ttl: Duration::from_hours(24),
+            read_your_write_timeout: options.read_your_write_timeout.unwrap_or(PATIENCE),
         };
         let shutdown = Shutdown::new();
         let read = app.views.clone();

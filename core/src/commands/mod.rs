@@ -2,34 +2,66 @@
 //!
 //! A command takes the write side, a [`Call`] (when, and within which trace) and its input; it never sends to Kafka and
 //! knows neither GraphQL nor Kafka types. Refusals change nothing and emit nothing. Each table has one module here that
-//! writes it: users, products, stock, orders. To add a command: 1. the rule in `domain`, 2. a function here with its
-//! effects and refusals in its doc, 3. a test in `core/tests/it`.
+//! writes it: users, products, stock, orders.
+//!
+//! What a client asks for may come twice, so every such command claims the call's idempotency key first, before any
+//! lock, and keeps its answer last; and may be meant for a version, which is looked at under the row's lock.
+//!
+//! To add a command: 1. the rule in `domain`, 2. a function here with its effects and refusals in its doc, its request
+//! and its answer for `once`, 3. a test in `core/tests/it`, and a line in `idempotency.rs` there.
 
+mod once;
 pub mod orders;
+mod outcome;
 pub mod products;
 pub mod stock;
 pub mod users;
 
+use crate::db::idempotency::Key;
 use crate::db::{StoreError, TransactionError};
-use crate::domain::{EventId, Refusal, Timestamp};
+use crate::domain::refusal::path;
+use crate::domain::{EventId, Refusal, Timestamp, Version};
 use crate::events::{Event, EventType, Payload, TraceParent};
 use crate::runtime::{clock, ids};
 
-/// When a command runs, and within which trace.
+/// When a command runs, within which trace, and under which conditions.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// When.
     pub at: Timestamp,
     /// The trace that its events belong to.
     pub trace: Option<TraceParent>,
+    /// The key under which the same may be asked again without being done again.
+    pub key: Option<Key>,
+    /// The version that the thing to be changed must have.
+    pub expected_version: Option<Version>,
 }
 
 impl Call {
     /// Now, within a trace.
     pub fn now(trace: Option<TraceParent>) -> Self {
+        Self::within(clock::now(), trace)
+    }
+
+    /// At some time, within a trace.
+    pub const fn within(at: Timestamp, trace: Option<TraceParent>) -> Self {
         Self {
-            at: clock::now(),
+            at,
             trace,
+            key: None,
+            expected_version: None,
+        }
+    }
+
+    /// Refuses a thing that is not of the version that was expected.
+    fn check_version(&self, actual: Version) -> Result<(), Refusal> {
+        match self.expected_version {
+            Some(expected) if expected != actual => Err(Refusal::VersionMismatch {
+                path: path([&"expectedVersion"]),
+                expected,
+                actual,
+            }),
+            _ => Ok(()),
         }
     }
 

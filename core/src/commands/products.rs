@@ -1,5 +1,6 @@
 //! Table `products`, and the first and last row of a product's stock.
 
+use super::once::{self, Request};
 use super::stock::{level_changed, movement};
 use super::{Call, CommandError};
 use crate::db::{Db, outbox, products, stock};
@@ -44,7 +45,7 @@ fn not_found(id: ProductId) -> Refusal {
 ///
 /// Effects: inserts `products`, `stock`, a line of the ledger unless the stock is 0; appends `product.created` and
 /// `stock.level_changed`.
-/// Refusals: `Invalid`.
+/// Refusals: `Invalid`; those of the key.
 pub async fn create_product(
     db: &Db,
     call: &Call,
@@ -73,38 +74,54 @@ pub async fn create_product(
         call.event(EventType::ProductCreated, Payload::Product(product.clone())),
         level_changed(call, &level),
     ];
+    let request = Request::new("createProduct")
+        .with("name", &product.name)
+        .with("description", &product.description)
+        .with("price", product.price)
+        .with("stock", on_hand);
     db.transaction("create_product", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         products::insert(tx, &product).await?;
         stock::save_levels(tx, [&level]).await?;
         if on_hand > 0 {
             stock::append_movements(tx, call.at, std::slice::from_ref(&received)).await?;
         }
         outbox::append(tx, db.encoding(), &events).await?;
-        Ok::<_, CommandError>(())
+        once::keep(tx, call, (product.clone(), level)).await
     })
-    .await?;
-    Ok((product, level))
+    .await
 }
 
 /// Changes a product. A change that changes nothing has no effect and keeps the version.
 ///
 /// Effects: updates `products`; appends `product.updated`.
-/// Refusals: `NotFound`, `Invalid`.
+/// Refusals: `NotFound`, `Invalid`, `VersionMismatch`; those of the key.
 pub async fn update_product(
     db: &Db,
     call: &Call,
     cmd: UpdateProduct,
 ) -> Result<Product, CommandError> {
+    let request = Request::new("updateProduct")
+        .with("id", cmd.id)
+        .with_some("name", cmd.change.name.as_ref())
+        .with_some("description", cmd.change.description.as_ref())
+        .with_some("price", cmd.change.price);
     db.transaction("update_product", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         let mut product = products::lock(tx, cmd.id)
             .await?
             .ok_or_else(|| not_found(cmd.id))?;
+        call.check_version(product.version)?;
         if product.update(call.at, &cmd.change)? {
             products::save(tx, &product).await?;
             let event = call.event(EventType::ProductUpdated, Payload::Product(product.clone()));
             outbox::append(tx, db.encoding(), &[event]).await?;
         }
-        Ok(product)
+        once::keep(tx, call, product).await
     })
     .await
 }
@@ -112,10 +129,15 @@ pub async fn update_product(
 /// Takes a product out of the catalogue; orders that ask for it afterwards are rejected.
 ///
 /// Effects: updates `products`, `stock`; appends `product.deleted` and `stock.level_changed`.
-/// Refusals: `NotFound`, `ProductHeld`.
+/// Refusals: `NotFound`, `ProductHeld`, `VersionMismatch`; those of the key.
 pub async fn delete_product(db: &Db, call: &Call, id: ProductId) -> Result<Product, CommandError> {
+    let request = Request::new("deleteProduct").with("id", id);
     db.transaction("delete_product", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         let mut product = products::lock(tx, id).await?.ok_or_else(|| not_found(id))?;
+        call.check_version(product.version)?;
         let mut levels = stock::lock_levels(tx, &[id]).await?;
         let mut events = Vec::new();
         for level in &mut levels {
@@ -135,7 +157,7 @@ pub async fn delete_product(db: &Db, call: &Call, id: ProductId) -> Result<Produ
         products::save(tx, &product).await?;
         stock::save_levels(tx, &levels).await?;
         outbox::append(tx, db.encoding(), &events).await?;
-        Ok(product)
+        once::keep(tx, call, product).await
     })
     .await
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::once::{self, Request};
 use super::{Call, CommandError};
 use crate::db::{Db, inbox, outbox, stock};
 use crate::domain::refusal::{Entity, path};
@@ -21,6 +22,15 @@ pub enum AdjustmentReason {
     Correction,
 }
 
+impl AdjustmentReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "RECEIVED",
+            Self::Correction => "CORRECTION",
+        }
+    }
+}
+
 /// A change of the units on hand.
 #[derive(Debug, Clone)]
 pub struct AdjustStock {
@@ -35,7 +45,7 @@ pub struct AdjustStock {
 /// Adds units to a product's stock or takes them away, never below what is held for orders.
 ///
 /// Effects: updates `stock`, appends to the ledger; appends `stock.level_changed`.
-/// Refusals: `NotFound`, `Invalid`, `StockReserved`.
+/// Refusals: `NotFound`, `Invalid`, `StockReserved`; `VersionMismatch`, of the stock; those of the key.
 pub async fn adjust_stock(
     db: &Db,
     call: &Call,
@@ -45,7 +55,14 @@ pub async fn adjust_stock(
         let problem = "must be positive for units that came in; use CORRECTION to take units away";
         return Err(Refusal::invalid(path([&"delta"]), problem).into());
     }
+    let request = Request::new("adjustStock")
+        .with("productId", cmd.product_id)
+        .with("delta", cmd.delta)
+        .with("reason", cmd.reason.as_str());
     db.transaction("adjust_stock", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         let levels = stock::lock_levels(tx, &[cmd.product_id]).await?;
         let mut level = levels
             .into_iter()
@@ -57,6 +74,7 @@ pub async fn adjust_stock(
                     entity,
                 }
             })?;
+        call.check_version(level.version)?;
         level.adjust(cmd.delta)?;
         let kind = match cmd.reason {
             AdjustmentReason::Received => MovementKind::Received,
@@ -65,7 +83,7 @@ pub async fn adjust_stock(
         stock::save_levels(tx, [&level]).await?;
         stock::append_movements(tx, call.at, &[movement(cmd.product_id, kind, cmd.delta)]).await?;
         outbox::append(tx, db.encoding(), &[level_changed(call, &level)]).await?;
-        Ok(level)
+        once::keep(tx, call, level).await
     })
     .await
 }
@@ -166,10 +184,7 @@ impl Batch {
         if let Decision::Decided(state) = decision
             && let Some(hold) = self.warehouse.hold(record.facts.order_id)
         {
-            let call = Call {
-                at: self.at,
-                trace: record.trace.clone(),
-            };
+            let call = Call::within(self.at, record.trace.clone());
             let announced = StockDecision {
                 order_id: hold.order_id,
                 version: hold.version,
@@ -191,7 +206,7 @@ impl Batch {
         for level in self.warehouse.changed_levels() {
             let trace = self.traces.remove(&level.product_id).flatten();
             self.announced
-                .push(level_changed(&Call { at: self.at, trace }, level));
+                .push(level_changed(&Call::within(self.at, trace), level));
         }
         self.announced
     }

@@ -1,5 +1,6 @@
 //! Table `users`.
 
+use super::once::{self, Request};
 use super::{Call, CommandError, duplicate_is};
 use crate::db::{Db, orders, outbox, users};
 use crate::domain::refusal::{Entity, path};
@@ -43,31 +44,44 @@ fn not_found(id: UserId) -> Refusal {
 /// Creates a user.
 ///
 /// Effects: inserts `users`; appends `user.created`.
-/// Refusals: `Invalid`, `EmailTaken`.
+/// Refusals: `Invalid`, `EmailTaken`; those of the key.
 pub async fn create_user(db: &Db, call: &Call, cmd: CreateUser) -> Result<User, CommandError> {
     let id = UserId::from_uuid(ids::fresh());
     let user = User::create(id, call.at, &cmd.name, &cmd.email)?;
     let event = call.event(EventType::UserCreated, Payload::User(user.clone()));
+    let request = Request::new("createUser")
+        .with("name", &user.name)
+        .with("email", &user.email);
     db.transaction("create_user", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         users::insert(tx, &user)
             .await
             .map_err(|error| duplicate_is(error, email_taken()))?;
         outbox::append(tx, db.encoding(), std::slice::from_ref(&event)).await?;
-        Ok::<_, CommandError>(())
+        once::keep(tx, call, user.clone()).await
     })
-    .await?;
-    Ok(user)
+    .await
 }
 
 /// Changes a user. A change that changes nothing has no effect and keeps the version.
 ///
 /// Effects: updates `users`; appends `user.updated`.
-/// Refusals: `NotFound`, `Invalid`, `EmailTaken`.
+/// Refusals: `NotFound`, `Invalid`, `EmailTaken`, `VersionMismatch`; those of the key.
 pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, CommandError> {
+    let request = Request::new("updateUser")
+        .with("id", cmd.id)
+        .with_some("name", cmd.name.as_ref())
+        .with_some("email", cmd.email.as_ref());
     db.transaction("update_user", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         let mut user = users::lock(tx, cmd.id)
             .await?
             .ok_or_else(|| not_found(cmd.id))?;
+        call.check_version(user.version)?;
         if user.update(call.at, cmd.name.as_deref(), cmd.email.as_deref())? {
             users::save(tx, &user)
                 .await
@@ -75,7 +89,7 @@ pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, 
             let event = call.event(EventType::UserUpdated, Payload::User(user.clone()));
             outbox::append(tx, db.encoding(), &[event]).await?;
         }
-        Ok(user)
+        once::keep(tx, call, user).await
     })
     .await
 }
@@ -83,11 +97,16 @@ pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, 
 /// Deletes a user and scrubs name and e-mail address.
 ///
 /// Effects: updates `users`; appends `user.deleted`.
-/// Refusals: `NotFound`, `UserHasOpenOrders`.
+/// Refusals: `NotFound`, `UserHasOpenOrders`, `VersionMismatch`; those of the key.
 pub async fn delete_user(db: &Db, call: &Call, id: UserId) -> Result<User, CommandError> {
+    let request = Request::new("deleteUser").with("id", id);
     db.transaction("delete_user", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         // With this lock no order can be placed for the user meanwhile: `create_order` shares it.
         let mut user = users::lock(tx, id).await?.ok_or_else(|| not_found(id))?;
+        call.check_version(user.version)?;
         let open = orders::count_open(tx, id).await?;
         if open > 0 {
             return Err(Refusal::UserHasOpenOrders { user: id, open }.into());
@@ -96,7 +115,7 @@ pub async fn delete_user(db: &Db, call: &Call, id: UserId) -> Result<User, Comma
         users::save(tx, &user).await?;
         let event = call.event(EventType::UserDeleted, Payload::User(user.clone()));
         outbox::append(tx, db.encoding(), &[event]).await?;
-        Ok(user)
+        once::keep(tx, call, user).await
     })
     .await
 }

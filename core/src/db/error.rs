@@ -45,6 +45,11 @@ impl StoreError {
         }
     }
 
+    /// Whether a lock was waited for in vain.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Conflict(DieselError::DatabaseError(_, info)) if info.message().contains(LOCK_TIMEOUT))
+    }
+
     /// Whether trying again, without any change, can succeed. What is in doubt may then be done twice, unless it is guarded.
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -56,7 +61,8 @@ impl StoreError {
 
 /// diesel loses MySQL's error numbers (diesel #1612), so the message has to tell: 1213 and 1205 ask for another try,
 /// the others mean that the server is away, full or shutting down.
-const CONFLICTS: [&str; 2] = ["Deadlock found", "Lock wait timeout exceeded"];
+const CONFLICTS: [&str; 2] = ["Deadlock found", LOCK_TIMEOUT];
+const LOCK_TIMEOUT: &str = "Lock wait timeout exceeded";
 const AWAY: [&str; 12] = [
     "Connection refused",
     "Connection reset",

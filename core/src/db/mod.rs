@@ -7,6 +7,7 @@
 
 mod connect;
 mod error;
+pub mod idempotency;
 pub mod inbox;
 pub mod lock;
 mod migrate;

@@ -146,6 +146,16 @@ table! {
     }
 }
 
+table! {
+    idempotency_keys (idempotency_key, principal) {
+        idempotency_key -> Binary,
+        principal -> Text,
+        request_hash -> Binary,
+        outcome -> Nullable<Binary>,
+        created_at -> Datetime,
+    }
+}
+
 joinable!(order_items -> orders (order_id));
 joinable!(stock -> products (product_id));
 allow_tables_to_appear_in_same_query!(orders, order_items, products, stock);

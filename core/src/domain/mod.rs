@@ -12,6 +12,7 @@ pub mod product;
 #[cfg(test)]
 mod properties;
 pub mod refusal;
+pub mod request;
 pub mod status;
 pub mod stock;
 pub mod time;
@@ -22,6 +23,7 @@ pub use money::{Currency, Money};
 pub use order::Order;
 pub use product::Product;
 pub use refusal::Refusal;
+pub use request::{Principal, RequestKey};
 pub use status::OrderStatus;
 pub use stock::StockLevel;
 pub use time::Timestamp;

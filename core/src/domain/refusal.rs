@@ -3,7 +3,7 @@
 
 use super::money::Money;
 use super::status::OrderStatus;
-use super::{OrderId, ProductId, UserId};
+use super::{OrderId, ProductId, UserId, Version};
 
 /// The path of an input field, as GraphQL clients see it: `["lines", "0", "quantity"]`, below `input`.
 pub type FieldPath = Vec<String>;
@@ -141,6 +141,28 @@ pub enum Refusal {
         /// Where it stands.
         status: OrderStatus,
     },
+    /// The thing was changed since the client looked.
+    #[error("expected version {expected}, but it is version {actual} by now; look again")]
+    VersionMismatch {
+        /// The field.
+        path: FieldPath,
+        /// The version that the client has seen.
+        expected: Version,
+        /// The version there is.
+        actual: Version,
+    },
+    /// The idempotency key belongs to another change.
+    #[error("this idempotency key was used for another change; make a new one for each change")]
+    IdempotencyKeyReused {
+        /// The field.
+        path: FieldPath,
+    },
+    /// The change under this idempotency key is still being made.
+    #[error("the same change is still being made; send it again in a moment")]
+    IdempotencyKeyInUse {
+        /// The field.
+        path: FieldPath,
+    },
 }
 
 /// The codes of refusals, for programs to match on.
@@ -170,6 +192,12 @@ pub enum RefusalCode {
     ProductHeld,
     /// The order is not final.
     OrderOpen,
+    /// The thing was changed since the client looked.
+    VersionMismatch,
+    /// The idempotency key belongs to another change.
+    IdempotencyKeyReused,
+    /// The change under this idempotency key is still being made.
+    IdempotencyKeyInUse,
 }
 
 impl Refusal {
@@ -196,6 +224,9 @@ impl Refusal {
             Self::UserHasOpenOrders { .. } => RefusalCode::UserHasOpenOrders,
             Self::ProductHeld { .. } => RefusalCode::ProductHeld,
             Self::OrderOpen { .. } => RefusalCode::OrderOpen,
+            Self::VersionMismatch { .. } => RefusalCode::VersionMismatch,
+            Self::IdempotencyKeyReused { .. } => RefusalCode::IdempotencyKeyReused,
+            Self::IdempotencyKeyInUse { .. } => RefusalCode::IdempotencyKeyInUse,
         }
     }
 
@@ -208,7 +239,10 @@ impl Refusal {
             | Self::PriceChanged { path, .. }
             | Self::IllegalTransition { path, .. }
             | Self::PaymentReferenceUsed { path }
-            | Self::StockReserved { path, .. } => path,
+            | Self::StockReserved { path, .. }
+            | Self::VersionMismatch { path, .. }
+            | Self::IdempotencyKeyReused { path }
+            | Self::IdempotencyKeyInUse { path } => path,
             Self::AlreadyPaid { .. }
             | Self::RefundDue { .. }
             | Self::UserHasOpenOrders { .. }

@@ -43,6 +43,10 @@ pub struct Settings {
     pub health_addr: SocketAddr,
     /// `REQUEST_TIMEOUT`: the deadline of a GraphQL request.
     pub request_timeout: Duration,
+    /// `READ_YOUR_WRITE_TIMEOUT`: how long a query waits for the version it wants; at most half of the deadline.
+    pub read_your_write_timeout: Duration,
+    /// `IDEMPOTENCY_TTL`: how long an idempotency key counts.
+    pub idempotency_ttl: Duration,
     /// `SHUTDOWN_GRACE`: how long a program may take to drain.
     pub shutdown_grace: Duration,
 }

@@ -35,6 +35,12 @@ pub enum MutationErrorCode {
     ProductHeld,
     /// The order is not final.
     OrderOpen,
+    /// What is to be changed is of another version than the one that was expected.
+    VersionMismatch,
+    /// The idempotency key was used for another change.
+    IdempotencyKeyReused,
+    /// The same change, under the same idempotency key, is still being made. Send it again in a moment.
+    IdempotencyKeyInUse,
 }
 
 /// Why a mutation was refused. Nothing was changed, except where the type says otherwise.
@@ -81,6 +87,12 @@ pub enum MutationError {
     ProductHeld(ProductHeldError),
     /// The order is not final.
     OrderOpen(OrderOpenError),
+    /// It is of another version than expected.
+    VersionMismatch(VersionMismatchError),
+    /// The idempotency key was used for another change.
+    IdempotencyKeyReused(IdempotencyKeyReusedError),
+    /// The same change is still being made.
+    IdempotencyKeyInUse(IdempotencyKeyInUseError),
 }
 
 /// Every refusal has the interface's fields and a few of its own.
@@ -167,7 +179,29 @@ refusal_types! {
         /// Where the order stands.
         status: OrderStatus,
     }
+
+    /// What is to be changed is of another version than the one that was expected: somebody else has changed it.
+    VersionMismatchError {
+        /// The version that was expected.
+        expected_version: Int,
+        /// The version there is.
+        current_version: Int,
+    }
+
+    /// The idempotency key was used for another change, or for the same with another content. Every change needs a key of
+    /// its own.
+    IdempotencyKeyReusedError {}
+
+    /// The same change, under the same idempotency key, is still being made. Send it again, with this key, to learn what
+    /// became of it.
+    IdempotencyKeyInUseError {
+        /// How long to wait before that, in milliseconds.
+        retry_after_ms: Int,
+    }
 }
+
+/// What `IdempotencyKeyInUseError.retryAfterMs` says. The refusal came after a wait of a second already.
+const RETRY_AFTER_MS: Int = 500;
 
 impl From<Refusal> for MutationError {
     #[expect(
@@ -277,6 +311,29 @@ impl From<Refusal> for MutationError {
                 code,
                 path,
                 status: status.into(),
+            }
+            .into(),
+            Refusal::VersionMismatch {
+                expected, actual, ..
+            } => VersionMismatchError {
+                message,
+                code,
+                path,
+                expected_version: expected.into(),
+                current_version: actual.into(),
+            }
+            .into(),
+            Refusal::IdempotencyKeyReused { .. } => IdempotencyKeyReusedError {
+                message,
+                code,
+                path,
+            }
+            .into(),
+            Refusal::IdempotencyKeyInUse { .. } => IdempotencyKeyInUseError {
+                message,
+                code,
+                path,
+                retry_after_ms: RETRY_AFTER_MS,
             }
             .into(),
         }

@@ -1,10 +1,11 @@
 //! What clients can change. A resolver parses its input, runs one command and renders the outcome; rules live in `core`.
 //!
-//! To add a mutation: 1. the command, 2. Input, Payload and resolver in the noun's file here, 3. a document in
+//! To add a mutation: 1. the command, 2. Input (with `terms`), Payload and resolver in the noun's file here, 3. a document in
 //! `tests/it/documents`, 4. `make schema`.
 
 mod orders;
 mod products;
+mod terms;
 mod users;
 
 use std::str::FromStr;

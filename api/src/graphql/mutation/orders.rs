@@ -8,6 +8,7 @@ use shop_core::domain;
 use shop_core::domain::Refusal;
 use shop_core::domain::order::{Actor, NewLine, NewPayment, PaymentOutcome};
 
+use super::terms::{ChangeTerms, CreationTerms};
 use super::{answer, parse_id, split};
 use crate::graphql::ContextExt as _;
 use crate::graphql::model::{MoneyInput, MutationError, Order, OrderStatus};
@@ -20,6 +21,9 @@ struct CreateOrderInput {
     customer_id: ID,
     /// What is bought: 1 to 100 lines, no product twice, all priced in one currency.
     lines: Vec<OrderLineInput>,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: CreationTerms,
 }
 
 /// One line of an order to be placed. Its price comes from the catalogue.
@@ -83,6 +87,9 @@ struct PayOrderInput {
     method: String,
     /// The provider's reference; no other payment may have it.
     reference: String,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 impl PayOrderInput {
@@ -136,6 +143,9 @@ struct CancelOrderInput {
     order_id: ID,
     /// Why, at most 500 characters.
     reason: Option<String>,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 impl CancelOrderInput {
@@ -172,6 +182,9 @@ struct UpdateOrderStatusInput {
     order_id: ID,
     /// The next status: PROCESSING, SHIPPED or DELIVERED. The others have mutations of their own or follow from the stock.
     status: OrderStatus,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 impl UpdateOrderStatusInput {
@@ -205,6 +218,9 @@ impl From<Result<domain::Order, MutationError>> for UpdateOrderStatusPayload {
 struct DeleteOrderInput {
     /// Which order.
     order_id: ID,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 /// What became of `deleteOrder`.
@@ -236,7 +252,10 @@ impl OrderMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The order.")] input: CreateOrderInput,
     ) -> Result<CreateOrderPayload> {
-        let run = async || orders::create_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx);
+            orders::create_order(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -246,7 +265,10 @@ impl OrderMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The payment.")] input: PayOrderInput,
     ) -> Result<PayOrderPayload> {
-        let run = async || orders::pay_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx)?;
+            orders::pay_order(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -256,7 +278,10 @@ impl OrderMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which order, and why.")] input: CancelOrderInput,
     ) -> Result<CancelOrderPayload> {
-        let run = async || orders::cancel_order(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx)?;
+            orders::cancel_order(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -266,7 +291,10 @@ impl OrderMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which order, and its next status.")] input: UpdateOrderStatusInput,
     ) -> Result<UpdateOrderStatusPayload> {
-        let run = async || orders::update_order_status(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx)?;
+            orders::update_order_status(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -277,8 +305,9 @@ impl OrderMutation {
         #[graphql(desc = "Which order.")] input: DeleteOrderInput,
     ) -> Result<DeleteOrderPayload> {
         let run = async || {
+            let call = input.terms.call(ctx)?;
             let id = parse_id(&input.order_id, &["orderId"])?;
-            orders::delete_order(ctx.db(), &ctx.call(), id).await
+            orders::delete_order(ctx.db(), &call, id).await
         };
         Ok(answer(run().await)?)
     }

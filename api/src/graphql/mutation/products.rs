@@ -7,6 +7,7 @@ use shop_core::domain;
 use shop_core::domain::Refusal;
 use shop_core::domain::product::ProductChange;
 
+use super::terms::{ChangeTerms, CreationTerms};
 use super::{answer, parse_id, split};
 use crate::graphql::ContextExt as _;
 use crate::graphql::model::{MoneyInput, MutationError, Product, StockLevel};
@@ -24,6 +25,9 @@ struct CreateProductInput {
     /// Units in the warehouse to begin with; 0 or more.
     #[graphql(default = 0)]
     stock: Int,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: CreationTerms,
 }
 
 impl CreateProductInput {
@@ -68,6 +72,9 @@ struct UpdateProductInput {
     description: Option<String>,
     /// The new price; orders that were placed keep theirs.
     price: Option<MoneyInput>,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 impl UpdateProductInput {
@@ -129,6 +136,9 @@ struct AdjustStockInput {
     delta: Int,
     /// Why.
     reason: StockAdjustmentReason,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 impl AdjustStockInput {
@@ -163,6 +173,9 @@ impl From<Result<domain::StockLevel, MutationError>> for AdjustStockPayload {
 struct DeleteProductInput {
     /// Which product.
     id: ID,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 /// What became of `deleteProduct`.
@@ -193,7 +206,10 @@ impl ProductMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The product.")] input: CreateProductInput,
     ) -> Result<CreateProductPayload> {
-        let run = async || products::create_product(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx);
+            products::create_product(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -203,7 +219,10 @@ impl ProductMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The change.")] input: UpdateProductInput,
     ) -> Result<UpdateProductPayload> {
-        let run = async || products::update_product(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx)?;
+            products::update_product(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -213,7 +232,10 @@ impl ProductMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The change.")] input: AdjustStockInput,
     ) -> Result<AdjustStockPayload> {
-        let run = async || stock::adjust_stock(ctx.db(), &ctx.call(), input.parse()?).await;
+        let run = async || {
+            let call = input.terms.call(ctx)?;
+            stock::adjust_stock(ctx.db(), &call, input.parse()?).await
+        };
         Ok(answer(run().await)?)
     }
 
@@ -224,8 +246,9 @@ impl ProductMutation {
         #[graphql(desc = "Which product.")] input: DeleteProductInput,
     ) -> Result<DeleteProductPayload> {
         let run = async || {
+            let call = input.terms.call(ctx)?;
             let id = parse_id(&input.id, &["id"])?;
-            products::delete_product(ctx.db(), &ctx.call(), id).await
+            products::delete_product(ctx.db(), &call, id).await
         };
         Ok(answer(run().await)?)
     }

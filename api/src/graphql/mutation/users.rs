@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use shop_core::commands::users::{self, CreateUser, UpdateUser};
 use shop_core::domain;
 
+use super::terms::{ChangeTerms, CreationTerms};
 use super::{answer, parse_id, split};
 use crate::graphql::ContextExt as _;
 use crate::graphql::model::{MutationError, User};
@@ -15,6 +16,9 @@ struct CreateUserInput {
     name: String,
     /// The e-mail address; no other user may have it, compared without case.
     email: String,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: CreationTerms,
 }
 
 /// What became of `createUser`.
@@ -42,6 +46,9 @@ struct UpdateUserInput {
     name: Option<String>,
     /// The new e-mail address; no other user may have it, compared without case.
     email: Option<String>,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 /// What became of `updateUser`.
@@ -65,6 +72,9 @@ impl From<Result<domain::User, MutationError>> for UpdateUserPayload {
 struct DeleteUserInput {
     /// Which user.
     id: ID,
+    /// Under which conditions.
+    #[graphql(flatten)]
+    terms: ChangeTerms,
 }
 
 /// What became of `deleteUser`.
@@ -95,11 +105,12 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The user.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
+        let call = input.terms.call(ctx);
         let cmd = CreateUser {
             name: input.name,
             email: input.email,
         };
-        let outcome = users::create_user(ctx.db(), &ctx.call(), cmd).await;
+        let outcome = users::create_user(ctx.db(), &call, cmd).await;
         Ok(answer(outcome)?)
     }
 
@@ -110,13 +121,14 @@ impl UserMutation {
         #[graphql(desc = "The change.")] input: UpdateUserInput,
     ) -> Result<UpdateUserPayload> {
         let run = async || {
+            let call = input.terms.call(ctx)?;
             let id = parse_id(&input.id, &["id"])?;
             let cmd = UpdateUser {
                 id,
                 name: input.name,
                 email: input.email,
             };
-            users::update_user(ctx.db(), &ctx.call(), cmd).await
+            users::update_user(ctx.db(), &call, cmd).await
         };
         Ok(answer(run().await)?)
     }
@@ -128,8 +140,9 @@ impl UserMutation {
         #[graphql(desc = "Which user.")] input: DeleteUserInput,
     ) -> Result<DeleteUserPayload> {
         let run = async || {
+            let call = input.terms.call(ctx)?;
             let id = parse_id(&input.id, &["id"])?;
-            users::delete_user(ctx.db(), &ctx.call(), id).await
+            users::delete_user(ctx.db(), &call, id).await
         };
         Ok(answer(run().await)?)
     }

@@ -18,7 +18,7 @@ use crate::domain::refusal::{Entity, path};
 use crate::domain::{Order, OrderId, Refusal};
 use crate::events::{Event, EventType, Payload};
 
-/// Locks an order, changes it by a rule, saves it and announces the change.
+/// Locks an order, changes it by a rule, saves it and announces the change. Refuses an order that is not of the call's version.
 async fn change_order<T>(
     db: &Db,
     call: &Call,
@@ -34,6 +34,7 @@ async fn change_order<T>(
             entity,
         })?;
     let from_version = order.version;
+    call.check_version(from_version)?;
     let outcome = rule(&mut order)?;
     let event = announce(call, &order);
     let changed = Changed {

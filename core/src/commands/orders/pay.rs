@@ -1,6 +1,7 @@
 //! Recording a payment that happened elsewhere.
 
 use super::change_order;
+use crate::commands::once::{self, Request};
 use crate::commands::{Call, CommandError};
 use crate::db::{Db, StoreError};
 use crate::domain::limits::REFERENCE_CHARS;
@@ -19,7 +20,7 @@ pub struct PayOrder {
 }
 
 /// What became of a payment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidOrder {
     /// The order after it.
     pub order: Order,
@@ -31,7 +32,8 @@ pub struct PaidOrder {
 ///
 /// Effects: inserts `payments`, updates `orders`, `order_transitions`; appends `order.paid`, or `order.canceled` when the
 /// order was canceled before: then the payment is recorded as refund due, and the outcome says so.
-/// Refusals: `NotFound`, `Invalid`, `AlreadyPaid`, `PaymentReferenceUsed`, `IllegalTransition`.
+/// Refusals: `NotFound`, `Invalid`, `AlreadyPaid`, `PaymentReferenceUsed`, `IllegalTransition`, `VersionMismatch`; those of
+/// the key.
 pub async fn pay_order(db: &Db, call: &Call, cmd: PayOrder) -> Result<PaidOrder, CommandError> {
     let payment = NewPayment {
         method: valid_text(path([&"method"]), &cmd.payment.method, REFERENCE_CHARS)?,
@@ -41,12 +43,19 @@ pub async fn pay_order(db: &Db, call: &Call, cmd: PayOrder) -> Result<PaidOrder,
             REFERENCE_CHARS,
         )?,
     };
+    let request = Request::new("payOrder")
+        .with("orderId", cmd.order_id)
+        .with("method", &payment.method)
+        .with("reference", &payment.reference);
     db.transaction("pay_order", async |tx| {
+        if let Some(answered) = once::answered(tx, call, &request).await? {
+            return Ok(answered);
+        }
         let changed = change_order(db, call, tx, cmd.order_id, |order| {
             order.pay(call.at, payment.clone())
         });
         let (order, outcome) = changed.await.map_err(reference_in_use)?;
-        Ok(PaidOrder { order, outcome })
+        once::keep(tx, call, PaidOrder { order, outcome }).await
     })
     .await
 }

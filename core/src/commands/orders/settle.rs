@@ -173,7 +173,7 @@ impl Batch {
     fn announce(&mut self, id: OrderId, trace: Option<TraceParent>) {
         if let Some(order) = self.orders.get(&id) {
             self.events
-                .push(announce(&Call { at: self.at, trace }, order));
+                .push(announce(&Call::within(self.at, trace), order));
         }
     }
 

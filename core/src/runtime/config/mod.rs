@@ -72,6 +72,7 @@ impl Settings {
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(lookup);
         let http_addr = reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE);
+        let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
         let settings = Self {
             environment: reader.environment,
             log: reader.simple(&table::LOG, parse::log_filter),
@@ -124,7 +125,11 @@ impl Settings {
                 },
             },
             health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(http_addr),
-            request_timeout: reader.time(&table::REQUEST_TIMEOUT),
+            request_timeout,
+            read_your_write_timeout: reader
+                .time(&table::READ_YOUR_WRITE_TIMEOUT)
+                .min(request_timeout / 2),
+            idempotency_ttl: reader.time(&table::IDEMPOTENCY_TTL),
             shutdown_grace: reader.time(&table::SHUTDOWN_GRACE),
         };
         if reader.errors.is_empty() {

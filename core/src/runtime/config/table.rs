@@ -209,6 +209,10 @@ settings! {
         "How long a socket's client may take to send connection_init";
     SOCKET_IDLE_TIMEOUT = Value("1m"), Time(ms(30), s(60 * MINUTE)), API,
         "How long a socket's client may be silent; it is pinged three times as often, and an answer to that is enough";
+    READ_YOUR_WRITE_TIMEOUT = Value("2s"), Time(ms(1), s(MINUTE)), &[Program::Api],
+        "How long a query with minVersion waits for that version, never more than half of REQUEST_TIMEOUT";
+    IDEMPOTENCY_TTL = Value("24h"), Time(s(1), s(30 * DAY)), &[Program::Api],
+        "How long a mutation that is sent again with the same idempotencyKey is not made again";
     SHUTDOWN_GRACE = Value("10s"), Time(ms(50), s(10 * MINUTE)), ALL_PROGRAMS,
         "How long a program that was asked to stop may take to finish what it has in hand";
 }

@@ -70,6 +70,8 @@ fn without_an_environment_the_defaults_hold() {
     assert_eq!(settings.edge.socket.subscriptions, 100);
     assert_eq!(settings.edge.socket.idle_timeout, Duration::from_mins(1));
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
+    assert_eq!(settings.read_your_write_timeout, Duration::from_secs(2));
+    assert_eq!(settings.idempotency_ttl, Duration::from_hours(24));
     assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
 }
 
@@ -145,6 +147,15 @@ fn what_is_given_is_read() {
     assert_eq!(settings.outbox.poll_interval, Duration::from_millis(1_500));
     assert_eq!(settings.consumer.slot, 2);
     assert_eq!(settings.log, "warn,shop_core::bus=debug");
+}
+
+#[test]
+fn a_query_never_waits_for_a_version_until_its_deadline() {
+    let settings = read(&[("REQUEST_TIMEOUT", "3s")]).expect("good settings");
+    assert_eq!(
+        settings.read_your_write_timeout,
+        Duration::from_millis(1_500)
+    );
 }
 
 #[test]
