@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ServerError, Value};
+use async_graphql::{ScalarType as _, ServerError, Value};
+use shop_core::domain::{OrderId, Timestamp, Version};
 use shop_core::events::TraceParent;
+
+use super::scalar::{DateTime, rfc3339};
 
 /// Why an operation could not be answered. `Display` is what the client reads, and holds nothing of the inside.
 #[derive(Debug, Clone)]
@@ -20,6 +23,29 @@ pub enum ApiError {
     },
     /// What a subscription should follow does not exist.
     NotFound(String),
+    /// The view does not have the version yet that a query wants; it will.
+    NotYet {
+        /// Of what.
+        id: String,
+        /// The version that is wanted.
+        wanted: Version,
+        /// The version that is there, if any.
+        there: Option<Version>,
+    },
+    /// An order is asked for as of a time when it was not there yet.
+    BeforeCreation {
+        /// Which order.
+        id: OrderId,
+        /// When it was placed.
+        created_at: Timestamp,
+    },
+    /// An order is asked for as of a time that has not come yet.
+    InTheFuture {
+        /// That time.
+        at: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
     /// One socket holds as many subscriptions as it may.
     TooManySubscriptions,
     /// The request took longer than its deadline; a mutation may still take effect.
@@ -61,6 +87,9 @@ impl ApiError {
         match self {
             Self::BadUserInput { .. } => code::BAD_USER_INPUT,
             Self::NotFound(_) => code::NOT_FOUND,
+            Self::NotYet { .. } => code::NOT_YET,
+            Self::BeforeCreation { .. } => code::BEFORE_CREATION,
+            Self::InTheFuture { .. } => code::IN_THE_FUTURE,
             Self::TooManySubscriptions => code::TOO_MANY_SUBSCRIPTIONS,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
             Self::OutcomeUnknown(_) => code::OUTCOME_UNKNOWN,
@@ -71,7 +100,26 @@ impl ApiError {
 
     /// Whether the same request can succeed later, unchanged.
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::DeadlineExceeded | Self::Unavailable(_))
+        matches!(
+            self,
+            Self::NotYet { .. } | Self::DeadlineExceeded | Self::Unavailable(_)
+        )
+    }
+
+    /// What else is in `extensions`, for programs.
+    fn details(&self) -> Vec<(&'static str, Value)> {
+        let time = |at: &Timestamp| DateTime(*at).to_value();
+        match self {
+            Self::NotYet { wanted, there, .. } => {
+                vec![
+                    ("minVersion", (*wanted).into()),
+                    ("currentVersion", there.map_or(Value::Null, Into::into)),
+                ]
+            }
+            Self::BeforeCreation { created_at, .. } => vec![("createdAt", time(created_at))],
+            Self::InTheFuture { now, .. } => vec![("now", time(now))],
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -80,6 +128,27 @@ impl std::fmt::Display for ApiError {
         match self {
             Self::BadUserInput { argument, problem } => write!(f, "argument {argument}: {problem}"),
             Self::NotFound(what) => write!(f, "{what} does not exist"),
+            Self::NotYet {
+                id,
+                wanted,
+                there: Some(there),
+            } => write!(
+                f,
+                "{id} can be read in version {there} only, not in version {wanted} yet; try again in a moment"
+            ),
+            Self::NotYet { id, .. } => write!(
+                f,
+                "{id} can not be read yet, if there is such a thing; try again in a moment"
+            ),
+            Self::BeforeCreation { id, created_at } => {
+                write!(f, "argument at: {id} was placed later, at {}", rfc3339(*created_at))
+            }
+            Self::InTheFuture { at, now } => write!(
+                f,
+                "argument at: {} is in the future, it is {}",
+                rfc3339(*at),
+                rfc3339(*now)
+            ),
             Self::TooManySubscriptions => f.write_str("this connection has too many subscriptions"),
             Self::DeadlineExceeded => f.write_str(
                 "the request took too long; a mutation may still take effect, so look before trying again",
@@ -118,6 +187,12 @@ pub mod code {
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     /// What a subscription should follow does not exist.
     pub const NOT_FOUND: &str = "NOT_FOUND";
+    /// The view does not have the version yet that a query wants.
+    pub const NOT_YET: &str = "NOT_YET";
+    /// An order is asked for as of a time before it was placed.
+    pub const BEFORE_CREATION: &str = "BEFORE_CREATION";
+    /// An order is asked for as of a time that has not come yet.
+    pub const IN_THE_FUTURE: &str = "IN_THE_FUTURE";
     /// One socket holds as many subscriptions as it may.
     pub const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
     /// The request took longer than its deadline.
@@ -149,15 +224,18 @@ pub fn dress(error: &mut ServerError, trace: &TraceParent) {
     } else {
         error.source::<ApiError>().cloned()
     };
-    let (word, retryable) = match told {
+    let (word, retryable, details) = match told {
         Some(told) => {
             log(&told, trace);
             error.message = told.to_string();
-            (told.code(), told.is_retryable())
+            (told.code(), told.is_retryable(), told.details())
         }
-        None => (library_code(error), false),
+        None => (library_code(error), false, Vec::new()),
     };
     let extensions = error.extensions.get_or_insert_default();
+    for (name, value) in details {
+        extensions.set(name, value);
+    }
     if extensions.get("code").is_none() {
         extensions.set("code", word);
     }
@@ -194,7 +272,12 @@ fn log(error: &ApiError, trace: &TraceParent) {
         }
         ApiError::Internal(cause) => tracing::error!(trace_id, "a request failed: {cause:#}"),
         ApiError::DeadlineExceeded => tracing::warn!(trace_id, "a request passed its deadline"),
-        ApiError::BadUserInput { .. } | ApiError::NotFound(_) | ApiError::TooManySubscriptions => {}
+        ApiError::BadUserInput { .. }
+        | ApiError::NotFound(_)
+        | ApiError::NotYet { .. }
+        | ApiError::BeforeCreation { .. }
+        | ApiError::InTheFuture { .. }
+        | ApiError::TooManySubscriptions => {}
     }
 }
 

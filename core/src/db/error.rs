@@ -50,6 +50,17 @@ impl StoreError {
         matches!(self, Self::Conflict(DieselError::DatabaseError(_, info)) if info.message().contains(LOCK_TIMEOUT))
     }
 
+    /// Whether a value was missing where there must be one.
+    pub(super) fn is_missing_value(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed(DieselError::DatabaseError(
+                DatabaseErrorKind::NotNullViolation,
+                _
+            ))
+        )
+    }
+
     /// Whether trying again, without any change, can succeed. What is in doubt may then be done twice, unless it is guarded.
     pub fn is_retryable(&self) -> bool {
         matches!(

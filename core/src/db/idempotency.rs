@@ -19,6 +19,9 @@ use crate::domain::{Principal, RequestKey};
 /// How long a twin is waited for, in seconds: MySQL knows nothing finer.
 const TWIN_WAIT_SECONDS: u32 = 1;
 
+/// Keys that are pruned at once, at most.
+const PRUNE_MOST: i64 = 10_000;
+
 /// The key of one change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -47,14 +50,50 @@ pub enum Claim {
 }
 
 /// Claims a key for this transaction.
+///
+/// Of several twins one at a time waits for the row, the others for their turn: if all waited for the row and it went away
+/// with a refusal, each would be granted a lock that keeps the others from inserting theirs, and all but one would be
+/// deadlocked.
 pub async fn claim(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<Claim, StoreError> {
-    match insert(conn, key, request).await {
-        Ok(()) => return Ok(Claim::New),
-        Err(StoreError::Duplicate(_)) => {}
-        Err(error) if error.is_lock_timeout() => return Ok(Claim::InFlight),
-        Err(error) => return Err(error),
+    let Err(error) = conn.batch_execute(&insertion(key, request)).await else {
+        return Ok(Claim::New);
+    };
+    let error = StoreError::from(error);
+    // What follows a statement that failed was not run.
+    if conn.batch_execute(LIFT_BOUND).await.is_err() {
+        return Err(error);
     }
-    // Whoever claimed it has committed, and the insert that met it keeps the row from being pruned.
+    let claim = match error {
+        StoreError::Duplicate(_) => judge(conn, key, request).await,
+        error if error.is_lock_timeout() || error.is_missing_value() => Ok(Claim::InFlight),
+        error => Err(error),
+    };
+    let turn_ended = conn.batch_execute(END_TURN).await;
+    let claim = claim?;
+    turn_ended?;
+    Ok(claim)
+}
+
+/// Waits for the turn, inserts the key, ends the turn: one round trip, so the values are written out. Without the turn the
+/// insert fails for a missing value. The wait for the row has a bound of its own.
+fn insertion(key: &Key, request: &RequestHash) -> String {
+    let uuid = hexadecimal(key.key.uuid().as_bytes());
+    let principal = hexadecimal(key.principal.as_str().as_bytes());
+    let request = hexadecimal(request);
+    format!(
+        "SET @turn = GET_LOCK(SHA2(CONCAT_WS('.', DATABASE(), '{principal}', '{uuid}'), 224), {TWIN_WAIT_SECONDS}), \
+         @lock_wait = @@SESSION.innodb_lock_wait_timeout, SESSION innodb_lock_wait_timeout = {TWIN_WAIT_SECONDS}; \
+         INSERT INTO idempotency_keys (idempotency_key, principal, request_hash, created_at) \
+         VALUES (X'{uuid}', _ascii X'{principal}', IF(@turn = 1, X'{request}', NULL), NOW(3)); \
+         {LIFT_BOUND}; {END_TURN}"
+    )
+}
+
+const LIFT_BOUND: &str = "SET SESSION innodb_lock_wait_timeout = @lock_wait";
+const END_TURN: &str = "SET @turn = RELEASE_ALL_LOCKS()"; // a connection of the pool has no others
+
+/// What to do with a key that is there: whoever inserted it has committed, and having met it keeps it from being pruned.
+async fn judge(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<Claim, StoreError> {
     let Some(row) = read(conn, key).await? else {
         return Ok(Claim::InFlight);
     };
@@ -69,27 +108,6 @@ pub async fn claim(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<
         .map(Claim::Answered)
         .ok_or_else(|| StoreError::corrupt("outcome", "nothing"))
 }
-
-/// Inserts the key. One round trip that also bounds the wait for a twin and lifts that bound again, so the values are
-/// written out, as hexadecimal numbers.
-async fn insert(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<(), StoreError> {
-    let statements = format!(
-        "SET @lock_wait = @@SESSION.innodb_lock_wait_timeout, SESSION innodb_lock_wait_timeout = {TWIN_WAIT_SECONDS}; \
-         INSERT INTO idempotency_keys (idempotency_key, principal, request_hash, created_at) \
-         VALUES (X'{key}', _ascii X'{principal}', X'{request}', NOW(3)); \
-         {LIFT}",
-        key = hexadecimal(key.key.uuid().as_bytes()),
-        principal = hexadecimal(key.principal.as_str().as_bytes()),
-        request = hexadecimal(request),
-    );
-    let inserted = conn.batch_execute(&statements).await;
-    if inserted.is_err() {
-        conn.batch_execute(LIFT).await?; // what follows a statement that failed was not run
-    }
-    Ok(inserted?)
-}
-
-const LIFT: &str = "SET SESSION innodb_lock_wait_timeout = @lock_wait";
 
 /// Bytes as MySQL writes them.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
@@ -148,7 +166,8 @@ pub async fn keep(conn: &mut Conn, key: &Key, outcome: &[u8]) -> Result<(), Stor
     Ok(())
 }
 
-/// Deletes keys older than this, the oldest first, at most `limit`; returns how many. Never waits for a key in use.
+/// Deletes keys older than this, the oldest first, at most `limit` and at most 10,000; returns how many. Never waits for a
+/// key in use.
 pub async fn prune(
     conn: &mut Conn,
     older_than: Duration,
@@ -165,7 +184,7 @@ pub async fn prune(
          ORDER BY created_at LIMIT ? FOR UPDATE SKIP LOCKED",
     )
     .bind::<BigInt, _>(micros(older_than))
-    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX).min(PRUNE_MOST))
     .load(conn)
     .await?;
     if rows.is_empty() {

@@ -401,6 +401,13 @@ impl Order {
         Some(earlier)
     }
 
+    /// The order as it stood at a time: the newest version that was there by then; `None` before it was placed.
+    pub fn at_time(&self, at: Timestamp) -> Option<Self> {
+        let entries = self.timeline.iter();
+        let last = entries.take_while(|entry| entry.at <= at).last()?;
+        self.at_version(last.version)
+    }
+
     fn step(
         &mut self,
         now: Timestamp,
@@ -609,6 +616,35 @@ mod tests {
         let id = OrderId::from_uuid(Uuid::from_u128(9));
         let refusal = Order::place(id, Timestamp::from_millis(0), &customer(), &[wrong], &[mug]);
         assert!(matches!(refusal, Err(Refusal::PriceChanged { .. })));
+    }
+
+    #[test]
+    fn an_order_is_seen_as_it_stood_at_a_time() {
+        let at = Timestamp::from_millis;
+        let mut now = order(); // placed at 10
+        now.confirm(at(20)).expect("pending");
+        let confirmed = now.clone();
+        now.pay(at(30), payment("a")).expect("confirmed");
+        let paid = now.clone();
+        now.cancel(at(30), Actor::Customer, None) // in the same millisecond
+            .expect("not shipped");
+        let canceled = now.clone();
+        now.pay(at(40), payment("b")).expect("refund due");
+        assert_eq!(now.at_version(3), Some(paid));
+        for (time, version, expected) in [
+            (at(9), 0, None),
+            (at(10), 1, Some(order())),
+            (at(19), 1, Some(order())),
+            (at(20), 2, Some(confirmed.clone())),
+            (at(29), 2, Some(confirmed)),
+            (at(30), 4, Some(canceled)),
+            (at(40), 5, Some(now.clone())),
+            (at(i64::MAX), 5, Some(now.clone())),
+        ] {
+            let seen = now.at_time(time);
+            assert_eq!(seen.as_ref().map_or(0, |order| order.version), version);
+            assert_eq!(seen, expected);
+        }
     }
 
     #[test]

@@ -33,6 +33,16 @@ pub enum GlobalId {
     Order(OrderId),
 }
 
+impl std::fmt::Display for GlobalId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::Product(id) => id.fmt(f),
+            Self::Order(id) => id.fmt(f),
+        }
+    }
+}
+
 impl GlobalId {
     /// Reads the id that a query's argument holds.
     ///

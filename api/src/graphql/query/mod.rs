@@ -2,6 +2,7 @@
 //!
 //! To add one: 1. a resolver in the noun's file, 2. a document in `tests/it/documents`, 3. `make schema`.
 
+mod fresh;
 mod nodes;
 mod orders;
 mod products;

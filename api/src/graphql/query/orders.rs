@@ -1,12 +1,14 @@
 //! Queries of orders.
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
-use shop_core::domain::UserId;
+use shop_core::domain::{self, Timestamp, UserId};
+use shop_core::runtime::clock;
 use shop_core::views::{self, OrderCursor, Page};
 
+use super::fresh;
 use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, Order, OrderStatus, PageArgs};
-use crate::graphql::scalar::Int;
+use crate::graphql::scalar::{DateTime, Int};
 use crate::graphql::{ContextExt as _, Limits};
 
 /// Which orders a list shows.
@@ -66,6 +68,23 @@ pub async fn orders_of(
     }))
 }
 
+/// An order as it stood at a time. Whatever the clock says, no time that its timeline has reached is yet to come.
+fn as_of(order: &domain::Order, at: Timestamp, now: Timestamp) -> Result<domain::Order, ApiError> {
+    if at > now.max(order.updated_at) {
+        return Err(ApiError::InTheFuture { at, now });
+    }
+    if at < order.created_at {
+        return Err(ApiError::BeforeCreation {
+            id: order.id,
+            created_at: order.created_at,
+        });
+    }
+    order.at_time(at).ok_or_else(|| {
+        let problem = anyhow::anyhow!("the timeline of {} has no first entry", order.id);
+        ApiError::internal(problem)
+    })
+}
+
 const fn nothing<T>() -> Page<T> {
     Page {
         items: Vec::new(),
@@ -85,10 +104,25 @@ impl OrderQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The order's id.")] id: ID,
+        #[graphql(
+            desc = "The order as it stood then, by its timeline. A time before it was placed is the error BEFORE_CREATION, one that has not come yet the error IN_THE_FUTURE."
+        )]
+        at: Option<DateTime>,
+        #[graphql(
+            desc = "A version that a mutation returned: the query waits for it, a second or two at most, and else ends with the error NOT_YET, which is retryable."
+        )]
+        min_version: Option<Int>,
     ) -> Nullable<Order> {
-        let find = async || match GlobalId::parse("id", &id)?.order() {
-            Some(id) => Ok(ctx.views().order(id).await?),
-            None => Ok(None),
+        let find = async || {
+            let Some(id) = GlobalId::parse("id", &id)?.order() else {
+                return Ok(None);
+            };
+            fresh::wait(ctx.app(), GlobalId::Order(id), min_version).await?;
+            let order = ctx.views().order(id).await?;
+            match (order, at) {
+                (Some(order), Some(DateTime(at))) => Ok(Some(as_of(&order, at, clock::now())?)),
+                (order, _) => Ok(order),
+            }
         };
         nullable(find().await)
     }

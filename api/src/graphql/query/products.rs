@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result};
 use shop_core::views::{self, ProductCursor};
 
+use super::fresh;
 use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, PageArgs, Product};
 use crate::graphql::scalar::Int;
@@ -46,10 +47,17 @@ impl ProductQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The product's id.")] id: ID,
+        #[graphql(
+            desc = "A version that a mutation returned: the query waits for it, a second or two at most, and else ends with the error NOT_YET, which is retryable."
+        )]
+        min_version: Option<Int>,
     ) -> Nullable<Product> {
-        let find = async || match GlobalId::parse("id", &id)?.product() {
-            Some(id) => ctx.loaders().products.load_one(id).await,
-            None => Ok(None),
+        let find = async || {
+            let Some(id) = GlobalId::parse("id", &id)?.product() else {
+                return Ok(None);
+            };
+            fresh::wait(ctx.app(), GlobalId::Product(id), min_version).await?;
+            ctx.loaders().products.load_one(id).await
         };
         nullable(find().await)
     }

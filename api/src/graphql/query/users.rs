@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use shop_core::views::{self, UserCursor};
 
+use super::fresh;
 use crate::graphql::error::{ApiError, Nullable, nullable};
 use crate::graphql::model::{Connection, GlobalId, PageArgs, User};
 use crate::graphql::scalar::Int;
@@ -34,10 +35,17 @@ impl UserQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The user's id.")] id: ID,
+        #[graphql(
+            desc = "A version that a mutation returned: the query waits for it, a second or two at most, and else ends with the error NOT_YET, which is retryable."
+        )]
+        min_version: Option<Int>,
     ) -> Nullable<User> {
-        let find = async || match GlobalId::parse("id", &id)?.user() {
-            Some(id) => ctx.loaders().users.load_one(id).await,
-            None => Ok(None),
+        let find = async || {
+            let Some(id) = GlobalId::parse("id", &id)?.user() else {
+                return Ok(None);
+            };
+            fresh::wait(ctx.app(), GlobalId::User(id), min_version).await?;
+            ctx.loaders().users.load_one(id).await
         };
         nullable(find().await)
     }
