@@ -1,5 +1,6 @@
-//! The programs behind the API, one module and one binary each.
+//! The programs behind the API and the operator's command line, one module and one binary each.
 
+pub mod ops;
 pub mod order_saga;
 pub mod outbox_relay;
 pub mod projector;

@@ -22,6 +22,7 @@ pub mod types;
 pub mod users;
 
 pub use connect::connect;
+pub use diesel_async::pooled_connection::deadpool::BuildError as PoolBuildError;
 pub use error::StoreError;
 pub use migrate::{create_database, migrate};
 pub use pool::{Db, TransactionError, Work};

@@ -49,16 +49,19 @@ pub enum Program {
     OrderSaga,
     /// Writes the views.
     Projector,
+    /// The operator's command line; does not stay.
+    Ops,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Api,
         Self::OutboxRelay,
         Self::StockReservation,
         Self::OrderSaga,
         Self::Projector,
+        Self::Ops,
     ];
 
     /// The name.
@@ -69,13 +72,15 @@ impl Program {
             Self::StockReservation => "stock-reservation",
             Self::OrderSaga => "order-saga",
             Self::Projector => "projector",
+            Self::Ops => "ops",
         }
     }
 
-    /// Where the program answers `/healthz` when `HEALTH_ADDR` does not say; `None` for the API, which answers on `HTTP_ADDR`.
+    /// Where the program answers `/healthz` when `HEALTH_ADDR` does not say; `None` for the API, which answers on `HTTP_ADDR`, and for
+    /// the command line, which nobody asks.
     pub const fn health_addr(self) -> Option<&'static str> {
         match self {
-            Self::Api => None,
+            Self::Api | Self::Ops => None,
             Self::OutboxRelay => Some("127.0.0.1:4001"),
             Self::StockReservation => Some("127.0.0.1:4002"),
             Self::OrderSaga => Some("127.0.0.1:4003"),

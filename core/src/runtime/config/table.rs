@@ -78,12 +78,14 @@ const ROLES: &[Program] = &[
     Program::OrderSaga,
     Program::Projector,
 ];
-/// Those that write to MySQL.
+/// Those that read or write MySQL; the projector only what it parks.
 const WRITERS: &[Program] = &[
     Program::Api,
     Program::OutboxRelay,
     Program::StockReservation,
     Program::OrderSaga,
+    Program::Projector,
+    Program::Ops,
 ];
 /// Those that make events.
 const SOURCES: &[Program] = &[
@@ -91,9 +93,10 @@ const SOURCES: &[Program] = &[
     Program::StockReservation,
     Program::OrderSaga,
     Program::Projector,
+    Program::Ops,
 ];
 /// Those that know the views.
-const VIEWERS: &[Program] = &[Program::Api, Program::Projector];
+const VIEWERS: &[Program] = &[Program::Api, Program::Projector, Program::Ops];
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
