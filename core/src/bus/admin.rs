@@ -10,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::BusError;
 use super::client::{Quiet, config};
-use crate::events::Topic;
+use crate::events::{Channel, Topic};
 use crate::runtime::settings::KafkaSettings;
 
 /// How long all of it may take.
@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topics {
     /// Made now.
-    pub created: Vec<Topic>,
+    pub created: Vec<Channel>,
     /// There already, with another number of partitions than the settings say: that number. It was left alone, since a key's records would change
     /// partition and lose their order.
     pub other_partitions: Vec<(Topic, i32)>,
@@ -33,14 +33,17 @@ pub struct Topics {
 /// # Errors
 /// [`BusError::Unavailable`] if the broker does not answer, or not all topics are ready, within 15 s.
 pub async fn ensure_topics(settings: &KafkaSettings) -> Result<Topics, BusError> {
-    create_topics(settings, &Topic::ALL).await
+    create_topics(settings, &Channel::all().collect::<Vec<_>>()).await
 }
 
 /// The same for some of the topics.
 ///
 /// # Errors
 /// See [`ensure_topics`].
-pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result<Topics, BusError> {
+pub async fn create_topics(
+    settings: &KafkaSettings,
+    wanted: &[Channel],
+) -> Result<Topics, BusError> {
     let work = async {
         let admin = admin(settings)?;
         let before = partitions(&admin, settings).await?;
@@ -59,7 +62,13 @@ pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result
         }
         let other_partitions = before
             .into_iter()
-            .filter(|&(topic, count)| wanted.contains(&topic) && count != settings.partitions)
+            .filter_map(|(channel, count)| match channel {
+                Channel::Records(topic) => Some((topic, count)),
+                Channel::DeadLetters(_) => None,
+            })
+            .filter(|&(topic, count)| {
+                wanted.contains(&topic.into()) && count != settings.partitions
+            })
             .collect();
         Ok(Topics {
             created,
@@ -91,7 +100,7 @@ pub async fn create_topics(settings: &KafkaSettings, wanted: &[Topic]) -> Result
 ///
 /// # Errors
 /// [`BusError::Unavailable`].
-pub async fn delete_topics(settings: &KafkaSettings, topics: &[Topic]) -> Result<(), BusError> {
+pub async fn delete_topics(settings: &KafkaSettings, topics: &[Channel]) -> Result<(), BusError> {
     let admin = admin(settings)?;
     let names: Vec<_> = topics
         .iter()
@@ -128,35 +137,58 @@ fn options() -> AdminOptions {
         .operation_timeout(Some(ANSWER))
 }
 
+/// A topic as it is made.
+struct Shape {
+    name: String,
+    partitions: i32,
+    replication: i32,
+    retention: String,
+    max_message_bytes: Option<String>,
+}
+
+impl Shape {
+    fn of(channel: Channel, settings: &KafkaSettings) -> Self {
+        Self {
+            name: settings.topics.name(channel),
+            partitions: match channel {
+                Channel::Records(_) => settings.partitions,
+                // So few that one will do, and in one they are in order.
+                Channel::DeadLetters(_) => 1,
+            },
+            replication: settings.replication,
+            retention: channel.retention_ms().to_string(),
+            max_message_bytes: channel.max_message_bytes().map(|bytes| bytes.to_string()),
+        }
+    }
+
+    fn as_new(&self) -> NewTopic<'_> {
+        let new = NewTopic::new(
+            &self.name,
+            self.partitions,
+            TopicReplication::Fixed(self.replication),
+        )
+        .set("cleanup.policy", "delete")
+        .set("retention.ms", &self.retention);
+        match &self.max_message_bytes {
+            Some(bytes) => new.set("max.message.bytes", bytes),
+            None => new,
+        }
+    }
+}
+
 async fn create(
     admin: &Admin,
     settings: &KafkaSettings,
-    missing: &[Topic],
-) -> Result<Vec<Topic>, BusError> {
+    missing: &[Channel],
+) -> Result<Vec<Channel>, BusError> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let shapes: Vec<_> = missing
         .iter()
-        .map(|topic| {
-            (
-                settings.topics.name(*topic),
-                topic.retention_ms().to_string(),
-            )
-        })
+        .map(|channel| Shape::of(*channel, settings))
         .collect();
-    let new: Vec<_> = shapes
-        .iter()
-        .map(|(name, retention)| {
-            NewTopic::new(
-                name,
-                settings.partitions,
-                TopicReplication::Fixed(settings.replication),
-            )
-            .set("cleanup.policy", "delete")
-            .set("retention.ms", retention)
-        })
-        .collect();
+    let new: Vec<_> = shapes.iter().map(Shape::as_new).collect();
     let results = admin
         .create_topics(&new, &options())
         .await
@@ -164,7 +196,7 @@ async fn create(
     let mut created = Vec::new();
     for result in results {
         match result {
-            Ok(name) => created.extend(settings.topics.topic(&name)),
+            Ok(name) => created.extend(settings.topics.channel(&name)),
             // Another program was quicker.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
@@ -181,7 +213,7 @@ async fn create(
 async fn partitions(
     admin: &Admin,
     settings: &KafkaSettings,
-) -> Result<BTreeMap<Topic, i32>, BusError> {
+) -> Result<BTreeMap<Channel, i32>, BusError> {
     // Asked for all topics, since asking for one by name can create it.
     let asked = Arc::clone(admin);
     let metadata = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, ANSWER))
@@ -189,10 +221,10 @@ async fn partitions(
         .map_err(BusError::away)?
         .map_err(BusError::away)?;
     let ready = metadata.topics().iter().filter_map(|found| {
-        let topic = settings.topics.topic(found.name())?;
+        let channel = settings.topics.channel(found.name())?;
         let led = found.error().is_none() && found.partitions().iter().all(|one| one.leader() >= 0);
         let count = i32::try_from(found.partitions().len()).unwrap_or(i32::MAX);
-        led.then_some((topic, count))
+        led.then_some((channel, count))
     });
     Ok(ready.collect())
 }

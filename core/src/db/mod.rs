@@ -13,6 +13,7 @@ pub mod lock;
 mod migrate;
 pub mod orders;
 pub mod outbox;
+pub mod parked;
 mod parts;
 mod pool;
 pub mod products;

@@ -156,6 +156,26 @@ table! {
     }
 }
 
+table! {
+    parked_records (consumer, topic, partition_no, log_offset) {
+        consumer -> Text,
+        topic -> Text,
+        partition_no -> Integer,
+        log_offset -> BigInt,
+        record_key -> Nullable<Binary>,
+        headers -> Binary,
+        payload -> Nullable<Binary>,
+        state -> Text,
+        tries -> Unsigned<Integer>,
+        next_try_at -> Nullable<Datetime>,
+        first_failed_at -> Nullable<Datetime>,
+        last_failed_at -> Nullable<Datetime>,
+        parked_at -> Datetime,
+        cause -> Nullable<Text>,
+        causes -> Nullable<Text>,
+    }
+}
+
 joinable!(order_items -> orders (order_id));
 joinable!(stock -> products (product_id));
 allow_tables_to_appear_in_same_query!(orders, order_items, products, stock);

@@ -20,6 +20,8 @@ pub const PRICE_MINOR: i64 = 100_000_000_000;
 pub const STOCK_UNITS: u32 = 1_000_000_000;
 /// Bytes of one event, at most; a larger one is refused where it is written.
 pub const EVENT_BYTES: usize = 512 * 1024;
+/// Bytes of a record's value, at most; a larger one is none of ours. The same event as JSON is longer than as binary.
+pub const RECORD_BYTES: usize = 4 * EVENT_BYTES;
 /// Items of a page when the client does not say.
 pub const PAGE_DEFAULT: usize = 20;
 /// Items of a page, at most.

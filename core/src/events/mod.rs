@@ -9,6 +9,7 @@
 
 mod convert;
 pub mod event;
+pub mod raw;
 #[cfg(test)]
 mod tests;
 pub mod topic;
@@ -17,7 +18,8 @@ pub mod wire;
 pub use event::{
     AggregateType, Envelope, Event, EventType, Payload, Source, StockDecision, TraceParent,
 };
-pub use topic::{Topic, TopicNames};
+pub use raw::RawRecord;
+pub use topic::{Channel, Topic, TopicNames};
 pub use wire::{DecodeError, Encoding, StoredEvent, WireRecord};
 
 /// The messages of the contracts, as generated from `core/proto`.

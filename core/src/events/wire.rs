@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::event::{AggregateType, Event, EventType, Payload, TraceParent};
 use super::{Topic, pb};
+use crate::domain::limits::RECORD_BYTES;
 use crate::domain::{EventId, Timestamp};
 
 /// How an event's payload is written.
@@ -80,7 +81,29 @@ pub mod header {
     pub const AGGREGATE_VERSION: &str = "aggregate_version";
     /// W3C Trace Context.
     pub const TRACEPARENT: &str = "traceparent";
+
+    /// On dead letters: which consumer could not handle the record.
+    pub const DLQ_CONSUMER: &str = "dlq_consumer";
+    /// On dead letters: why.
+    pub const DLQ_CAUSE: &str = "dlq_cause";
+    /// On dead letters: the cause and what caused it, one a line.
+    pub const DLQ_CAUSES: &str = "dlq_causes";
+    /// On dead letters: the topic that the record was in, without prefix.
+    pub const DLQ_TOPIC: &str = "dlq_topic";
+    /// On dead letters: its partition there.
+    pub const DLQ_PARTITION: &str = "dlq_partition";
+    /// On dead letters: its offset there.
+    pub const DLQ_OFFSET: &str = "dlq_offset";
+    /// On dead letters: how often it was tried again.
+    pub const DLQ_TRIES: &str = "dlq_tries";
+    /// On dead letters: when it failed first, RFC 3339.
+    pub const DLQ_FIRST_FAILED: &str = "dlq_first_failed";
+    /// On dead letters: when it failed last, RFC 3339.
+    pub const DLQ_LAST_FAILED: &str = "dlq_last_failed";
 }
+
+/// What [`header::SPEC_VERSION`] says.
+const SPEC_VERSION: &str = "1.0";
 
 /// A record's parts, without any driver's types.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +129,12 @@ pub enum DecodeError {
         name: &'static str,
         /// What it says.
         value: String,
+    },
+    /// The value is larger than anything of ours.
+    #[error("the payload of {bytes} bytes is too large: {RECORD_BYTES} are the most")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
     },
     /// The value is not of the content type, or not of the contract.
     #[error("the payload can not be read: {0}")]
@@ -159,7 +188,8 @@ impl Event {
     /// In: the topic it was read from, which decides the contract; a look-up of headers by name; the value.
     ///
     /// # Errors
-    /// [`DecodeError`] if it is no event: a missing header, an unreadable payload, headers that contradict the payload.
+    /// [`DecodeError`] if it is no event: a missing header, an unreadable payload, one that is too large, headers that contradict the
+    /// payload.
     pub fn decode<'a>(
         topic: Topic,
         header_of: impl Fn(&str) -> Option<&'a str>,
@@ -171,6 +201,12 @@ impl Event {
             value: value.to_owned(),
         };
 
+        if value.len() > RECORD_BYTES {
+            return Err(DecodeError::TooLarge { bytes: value.len() });
+        }
+        if let Some(version) = header_of(header::SPEC_VERSION).filter(|it| *it != SPEC_VERSION) {
+            return Err(bad(header::SPEC_VERSION, version));
+        }
         let content_type = required(header::CONTENT_TYPE)?;
         let encoding = Encoding::from_content_type(content_type)
             .ok_or_else(|| bad(header::CONTENT_TYPE, content_type))?;
@@ -278,7 +314,7 @@ impl StoredEvent {
     /// The record to send.
     pub fn into_record(self) -> WireRecord {
         let mut headers = vec![
-            (header::SPEC_VERSION, "1.0".to_owned()),
+            (header::SPEC_VERSION, SPEC_VERSION.to_owned()),
             (header::ID, self.id.uuid().to_string()),
             (header::TYPE, self.kind.as_str().to_owned()),
             (
@@ -301,7 +337,8 @@ impl StoredEvent {
     }
 }
 
-fn rfc3339(at: Timestamp) -> String {
+/// A point in time as headers say it.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     at.to_datetime()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())

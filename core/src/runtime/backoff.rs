@@ -43,7 +43,7 @@ impl Backoff {
     pub fn next(&mut self) -> Duration {
         let step = self.step();
         self.tries = self.tries.saturating_add(1);
-        step.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
+        spread(step, fastrand::f64())
     }
 
     /// How many waits were asked for since the last success.
@@ -64,6 +64,11 @@ impl Backoff {
         };
         self.base.saturating_mul(factor)
     }
+}
+
+/// A wait of about this long: up to a fifth shorter or longer, as chance, from 0 to 1, will have it.
+pub fn spread(wait: Duration, chance: f64) -> Duration {
+    wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance)
 }
 
 #[cfg(test)]

@@ -14,6 +14,12 @@ pub const KAFKA_MESSAGES_PROCESSED: &str = "kafka_messages_processed_total";
 pub const KAFKA_MESSAGE_PROCESSING_TIME: &str = "kafka_message_processing_time_seconds";
 /// Counter, label `topic` (without prefix).
 pub const KAFKA_MESSAGES_SKIPPED: &str = "kafka_messages_skipped_total";
+/// Counter, labels `topic` (without prefix) and `outcome` (applied, duplicate, refused, skipped).
+pub const KAFKA_MESSAGES_OUTCOMES: &str = "kafka_messages_outcomes_total";
+/// Gauge, label `consumer`.
+pub const PARKED_RECORDS: &str = "parked_records";
+/// Counter, labels `consumer` and `topic` (without prefix).
+pub const DEAD_LETTERS: &str = "dead_letters_total";
 /// Gauge, labels `topic` (without prefix) and `partition`.
 pub const KAFKA_CONSUMER_LAG: &str = "kafka_consumer_lag";
 /// Gauge, no labels.
@@ -80,10 +86,13 @@ const REQUEST: &[f64] = &[
 
 /// All of them.
 #[rustfmt::skip]
-pub const ALL: [Metric; 16] = [
+pub const ALL: &[Metric] = &[
     Metric { name: KAFKA_MESSAGES_PROCESSED, kind: Kind::Counter, help: "Records dealt with, by topic and status (success or error)" },
     Metric { name: KAFKA_MESSAGE_PROCESSING_TIME, kind: Kind::Histogram(DOUBLING), help: "Time from a record in hand to its effect committed, in seconds" },
     Metric { name: KAFKA_MESSAGES_SKIPPED, kind: Kind::Counter, help: "Records passed over: of a kind that this version does not know, or unreadable in a live feed" },
+    Metric { name: KAFKA_MESSAGES_OUTCOMES, kind: Kind::Counter, help: "Records that a consumer is done with, by topic and outcome (applied, duplicate, refused, skipped); a parked one counts when it is done" },
+    Metric { name: PARKED_RECORDS, kind: Kind::Gauge, help: "Records of this consumer's partitions that failed, and what waits behind them" },
+    Metric { name: DEAD_LETTERS, kind: Kind::Counter, help: "Records that were given up and sent to the dead letters, by consumer and topic" },
     Metric { name: KAFKA_CONSUMER_LAG, kind: Kind::Gauge, help: "Records of a partition that this consumer has yet to handle" },
     Metric { name: OUTBOX_DEPTH, kind: Kind::Gauge, help: "Events written and not yet sent to Kafka" },
     Metric { name: OUTBOX_OLDEST_AGE, kind: Kind::Gauge, help: "Age of the oldest event not yet sent, in seconds; 0 when all are sent" },

@@ -164,4 +164,8 @@ pub struct ConsumerSettings {
     pub slot: u32,
     /// `CONSUMER_SESSION_TIMEOUT`: how long a member that does not answer keeps its partitions; 6 s is the broker's least.
     pub session_timeout: Duration,
+    /// `RETRY_FIRST_WAIT`: when a record that failed is tried again; every wait after it is twice as long.
+    pub retry_first_wait: Duration,
+    /// `RETRY_MAX_ELAPSED`: how long a record that failed is tried again, at most.
+    pub retry_max_elapsed: Duration,
 }

@@ -1,7 +1,7 @@
 //! Topics on the real broker.
 
 use shop_core::bus::{Topics, create_topics, delete_topics, ensure_topics};
-use shop_core::events::Topic;
+use shop_core::events::{Channel, Topic};
 use shop_core::testkit::TestBus;
 
 #[tokio::test]
@@ -15,16 +15,24 @@ async fn topics_are_made_once_and_never_changed() {
     assert_eq!(found.other_partitions, Topic::ALL.map(|topic| (topic, 3)));
     assert!(found.created.is_empty());
 
-    delete_topics(&settings, &[Topic::Users, Topic::Stock])
+    delete_topics(
+        &settings,
+        &[Topic::Users.into(), Channel::DeadLetters(Topic::Stock)],
+    )
+    .await
+    .unwrap();
+    delete_topics(&settings, &[Topic::Users.into()])
         .await
-        .unwrap();
-    delete_topics(&settings, &[Topic::Users]).await.unwrap(); // not there: no error
-    let found = create_topics(&settings, &[Topic::Users, Topic::Orders])
+        .unwrap(); // not there: no error
+    let found = create_topics(&settings, &[Topic::Users.into(), Topic::Orders.into()])
         .await
         .unwrap();
     assert_eq!(
         (found.created, found.other_partitions),
-        (vec![Topic::Users], vec![(Topic::Orders, 3)])
+        (
+            vec![Channel::Records(Topic::Users)],
+            vec![(Topic::Orders, 3)]
+        )
     );
 }
 

@@ -103,6 +103,8 @@ impl Settings {
                 batch: reader.number(&table::CONSUMER_BATCH),
                 slot: reader.number(&table::CONSUMER_SLOT),
                 session_timeout: reader.time(&table::CONSUMER_SESSION_TIMEOUT),
+                retry_first_wait: reader.time(&table::RETRY_FIRST_WAIT),
+                retry_max_elapsed: reader.time(&table::RETRY_MAX_ELAPSED),
             },
             payment_timeout: reader.time(&table::PAYMENT_TIMEOUT),
             payment_check_interval: reader.time(&table::PAYMENT_CHECK_INTERVAL),

@@ -179,6 +179,10 @@ settings! {
         "Which copy of the program this is: every copy needs a number of its own";
     CONSUMER_SESSION_TIMEOUT = Value("6s"), Time(s(1), s(5 * MINUTE)), ROLES,
         "How long a consumer that does not answer keeps its partitions; the broker's own least, usually 6 s, holds too";
+    RETRY_FIRST_WAIT = Value("1s"), Time(ms(10), s(MINUTE)), ROLES,
+        "When a record that failed is tried again; it is tried five times, and every wait is twice the one before";
+    RETRY_MAX_ELAPSED = Value("5m"), Time(ms(10), s(5 * MINUTE)), ROLES,
+        "How long a record that failed is tried again, at most; then it is a dead letter";
 
     HTTP_ADDR = Value("127.0.0.1:4000"), Kind::Address, API,
         "Where the API listens";

@@ -64,6 +64,8 @@ fn without_an_environment_the_defaults_hold() {
     );
     assert_eq!(settings.consumer.slot, 0);
     assert_eq!(settings.consumer.session_timeout, Duration::from_secs(6));
+    assert_eq!(settings.consumer.retry_first_wait, Duration::from_secs(1));
+    assert_eq!(settings.consumer.retry_max_elapsed, Duration::from_mins(5));
     assert_eq!(settings.http_addr.to_string(), "127.0.0.1:4000");
     assert!(settings.edge.hosts.is_empty() && settings.edge.origins.is_empty());
     assert_eq!(settings.edge.answer_bytes, 4 * 1024 * 1024);

@@ -1,0 +1,20 @@
+CREATE TABLE IF NOT EXISTS parked_records (
+    consumer VARCHAR(32) NOT NULL,
+    topic VARCHAR(32) NOT NULL,
+    partition_no INT NOT NULL,
+    log_offset BIGINT NOT NULL,
+    record_key MEDIUMBLOB NULL,
+    headers MEDIUMBLOB NOT NULL,
+    payload LONGBLOB NULL,
+    state VARCHAR(8) NOT NULL,
+    tries INT UNSIGNED NOT NULL,
+    next_try_at DATETIME(3) NULL,
+    first_failed_at DATETIME(3) NULL,
+    last_failed_at DATETIME(3) NULL,
+    parked_at DATETIME(3) NOT NULL,
+    cause TEXT NULL,
+    causes TEXT NULL,
+    PRIMARY KEY (consumer, topic, partition_no, log_offset),
+    KEY parked_records_state (consumer, state, topic, partition_no, log_offset),
+    CHECK (state IN ('BEHIND', 'FAILING', 'DEAD'))
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4
