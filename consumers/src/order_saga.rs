@@ -50,7 +50,7 @@ impl Role for OrderSaga {
         let records: Vec<VerdictRecord> = batch.iter().filter_map(record).collect();
         let settled = settle_verdicts(&self.db, clock::now(), NAME, &records)
             .await
-            .context("failed to settle a batch of orders")?;
+            .map_err(|error| crate::handle_error(error, "failed to settle a batch of orders"))?;
         let mut settled = settled.into_iter();
         Ok(batch
             .iter()
@@ -120,9 +120,10 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
         settings.clone(),
         runtime.shutdown.clone(),
     ));
-    let role = Arc::new(OrderSaga::new(db));
+    let role = Arc::new(OrderSaga::new(db.clone()));
     bus::consume(
         role,
+        &db,
         settings,
         runtime.shutdown.clone(),
         Some(&runtime.health),

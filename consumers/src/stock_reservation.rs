@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use shop_core::bus::{self, HandleError, Outcome, Role};
 use shop_core::commands::stock::{OrderRecord, settle_orders};
 use shop_core::db::Db;
@@ -47,7 +46,9 @@ impl Role for StockReservation {
         let records: Vec<OrderRecord> = batch.iter().filter_map(record).collect();
         let decisions = settle_orders(&self.db, clock::now(), NAME, &records)
             .await
-            .context("failed to settle the stock of a batch of orders")?;
+            .map_err(|error| {
+                crate::handle_error(error, "failed to settle the stock of a batch of orders")
+            })?;
         let mut decisions = decisions.into_iter();
         Ok(batch
             .iter()
@@ -97,9 +98,10 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
     crate::probe_mysql(&runtime, &db);
-    let role = Arc::new(StockReservation::new(db));
+    let role = Arc::new(StockReservation::new(db.clone()));
     bus::consume(
         role,
+        &db,
         settings,
         runtime.shutdown.clone(),
         Some(&runtime.health),

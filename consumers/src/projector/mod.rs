@@ -10,19 +10,20 @@
 //! batch comes again as duplicates, and a status must not be lost. After a crash between the statuses and the offsets they
 //! are published twice; readers tell by the version.
 //!
-//! A record that the store refuses for good (too large, say) stops its partition; the rest of its batch is handled one by
-//! one.
+//! A record that the store refuses for good (too large, say) is parked alone, and the rest of its batch is handled one by one. It is obsolete as
+//! soon as a later state of the same aggregate is written: every event carries all of it. MySQL is needed only to park.
 
 mod fold;
 mod status;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context;
 use shop_core::bus::{self, HandleError, Outcome, Role};
+use shop_core::db::Db;
 use shop_core::events::{Encoding, Envelope, Topic};
-use shop_core::runtime::{Backoff, Runtime};
+use shop_core::runtime::settings::MysqlSettings;
+use shop_core::runtime::{Backoff, Runtime, Settings};
 use shop_core::views::{ViewError, Views};
 
 pub use status::{StatusSink, StatusTopics};
@@ -44,21 +45,14 @@ pub struct Projector<S> {
     encoding: Encoding,
 }
 
-/// Why a batch was not handled.
-enum Failure {
-    /// A store is away; the same batch can succeed later.
-    Away(anyhow::Error),
-    /// A record of it can not be written as it is.
-    Refused(ViewError),
-}
-
-impl From<ViewError> for Failure {
-    fn from(error: ViewError) -> Self {
-        if error.is_retryable() {
-            Self::Away(anyhow::Error::from(error).context("failed to write the views"))
-        } else {
-            Self::Refused(error)
-        }
+/// What a failed write means for the batch: either the store is away, or a record can not be written as it is.
+fn failed_write(error: ViewError) -> HandleError {
+    let is_away = error.is_retryable();
+    let error = anyhow::Error::from(error).context("failed to write the views");
+    if is_away {
+        error.into()
+    } else {
+        HandleError::of_a_record(error)
     }
 }
 
@@ -71,55 +65,6 @@ impl<S: StatusSink> Projector<S> {
             encoding,
         }
     }
-
-    /// One write per collection, then the statuses.
-    async fn project(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, Failure> {
-        let folded = fold::fold(batch);
-        let (users, products, stock_levels, orders) = tokio::try_join!(
-            self.views.apply_users(folded.users.states()),
-            self.views.apply_products(folded.products.states()),
-            self.views.apply_stock_levels(folded.stock_levels.states()),
-            self.views.apply_orders(folded.orders.states()),
-        )?;
-        let written = fold::WrittenViews {
-            users,
-            products,
-            stock_levels,
-            orders,
-        };
-        let statuses = fold::statuses(batch, self.encoding);
-        if !statuses.is_empty() {
-            let published = self.statuses.publish(statuses).await;
-            published
-                .context("failed to publish statuses")
-                .map_err(Failure::Away)?;
-        }
-        Ok(folded.outcomes(&written))
-    }
-
-    /// Finds the record that can not be written: what comes before it in its partition is handled, what follows waits.
-    async fn project_one_by_one(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let mut stopped = HashSet::new();
-        for record in batch {
-            let partition = (record.source.topic, record.source.partition);
-            if stopped.contains(&partition) {
-                outcomes.push(Outcome::Retry(
-                    "an earlier record of the partition failed".into(),
-                ));
-                continue;
-            }
-            match self.project(std::slice::from_ref(record)).await {
-                Ok(mut outcome) => outcomes.append(&mut outcome),
-                Err(Failure::Refused(error)) => {
-                    stopped.insert(partition);
-                    outcomes.push(Outcome::Retry(format!("{:#}", anyhow::Error::from(error))));
-                }
-                Err(Failure::Away(error)) => return Err(error.into()),
-            }
-        }
-        Ok(outcomes)
-    }
 }
 
 impl<S: StatusSink> Role for Projector<S> {
@@ -131,12 +76,32 @@ impl<S: StatusSink> Role for Projector<S> {
         TOPICS
     }
 
+    fn later_states_suffice(&self) -> bool {
+        true
+    }
+
+    /// One write per collection, then the statuses.
     async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
-        match self.project(batch).await {
-            Ok(outcomes) => Ok(outcomes),
-            Err(Failure::Refused(_)) => self.project_one_by_one(batch).await,
-            Err(Failure::Away(error)) => Err(error.into()),
+        let folded = fold::fold(batch);
+        let (users, products, stock_levels, orders) = tokio::try_join!(
+            self.views.apply_users(folded.users.states()),
+            self.views.apply_products(folded.products.states()),
+            self.views.apply_stock_levels(folded.stock_levels.states()),
+            self.views.apply_orders(folded.orders.states()),
+        )
+        .map_err(failed_write)?;
+        let written = fold::WrittenViews {
+            users,
+            products,
+            stock_levels,
+            orders,
+        };
+        let statuses = fold::statuses(batch, self.encoding);
+        if !statuses.is_empty() {
+            let published = self.statuses.publish(statuses).await;
+            published.context("failed to publish statuses")?;
         }
+        Ok(folded.outcomes(&written))
     }
 }
 
@@ -146,6 +111,8 @@ impl<S: StatusSink> Role for Projector<S> {
 /// If it can not go on: a static member that another copy has taken, a broken setting.
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
+    let db = parking_db(settings)?;
+    crate::probe_mysql(&runtime, &db);
     let views = Views::connect(&settings.mongo, NAME).await?;
     let probed = views.clone();
     runtime.health.register("mongodb", move || {
@@ -159,11 +126,22 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let role = Arc::new(Projector::new(views, statuses, settings.kafka.encoding));
     bus::consume(
         role,
+        &db,
         settings,
         runtime.shutdown.clone(),
         Some(&runtime.health),
     )
     .await
+}
+
+/// The way to what is parked: a connection for each worker, and one for the readiness probe.
+fn parking_db(settings: &Settings) -> anyhow::Result<Db> {
+    let enough = settings.consumer.workers + 1;
+    let mysql = MysqlSettings {
+        pool_size: settings.mysql.pool_size.min(enough),
+        ..settings.mysql.clone()
+    };
+    Ok(Db::new(&mysql, settings.kafka.encoding)?)
 }
 
 /// Makes collections and indexes, however long the server is away; false if the program was told to stop meanwhile.

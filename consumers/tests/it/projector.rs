@@ -11,7 +11,7 @@ use shop_core::domain::{Order, User};
 use shop_core::events::{Encoding, Envelope, Event, Payload, Source, Topic, WireRecord};
 use shop_core::runtime::settings::MongoSettings;
 use shop_core::runtime::{Health, Program, Runtime, Settings, Shutdown};
-use shop_core::testkit::{Histories, TestBus, TestViews, eventually};
+use shop_core::testkit::{Histories, TestBus, TestDb, TestViews, eventually};
 use shop_core::views::Views;
 
 use self::memory::{Memory, Sink};
@@ -240,7 +240,7 @@ async fn nothing_is_published_and_nothing_counts_while_the_store_is_away() {
 }
 
 #[tokio::test]
-async fn a_record_that_the_store_refuses_stops_its_partition_and_no_other() {
+async fn a_record_that_the_store_refuses_is_to_blame_and_not_the_store() {
     let views = TestViews::new().await;
     let memory = Memory::new(&views, 0, 0);
     let role = Projector::new(views.views().clone(), Sink(memory.clone()), Encoding::Json);
@@ -257,31 +257,34 @@ async fn a_record_that_the_store_refuses_stops_its_partition_and_no_other() {
         .map(|user| histories.user_event(user))
         .collect();
     let batch = envelopes(events.into_iter().chain([histories.order_event(&order)]));
-    let outcomes = handle(&role, &batch).await;
-    assert_eq!(
-        (&outcomes[0], &outcomes[3]),
-        (&Outcome::Applied, &Outcome::Applied)
-    );
-    for outcome in &outcomes[1..3] {
-        assert!(matches!(outcome, Outcome::Retry(_)), "{outcomes:?}");
+    let error = role.handle(&batch).await.expect_err("one is too large");
+    assert!(error.is_of_a_record(), "{error}");
+    // The loop then brings them one by one.
+    for (place, one) in batch.iter().enumerate() {
+        let alone = role.handle(std::slice::from_ref(one)).await;
+        assert_eq!(alone.is_err(), place == 1, "{alone:?}");
     }
-    assert_eq!(
-        views
-            .users(&[first.id, huge.id, last.id])
-            .await
-            .expect("a read"),
-        [first]
-    );
+    let mut found = views
+        .users(&[first.id, huge.id, last.id])
+        .await
+        .expect("a read");
+    let mut written = [first, last];
+    found.sort_by_key(|user| user.id);
+    written.sort_by_key(|user| user.id);
+    assert_eq!(found, written);
     assert_eq!(memory.take().len(), 1);
 }
 
 fn start(
     views: &TestViews,
     bus: &TestBus,
+    db: &TestDb,
 ) -> (Shutdown, tokio::task::JoinHandle<anyhow::Result<()>>) {
     let mut settings = Settings::read(&|_| None).expect("the defaults are good");
     settings.mongo = views.settings().clone();
     settings.kafka = bus.settings().clone();
+    settings.mysql = db.settings().clone();
+    settings.consumer.retry_first_wait = Duration::from_millis(50);
     let shutdown = Shutdown::new();
     let runtime = Runtime {
         program: Program::Projector,
@@ -295,10 +298,11 @@ fn start(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_carries_the_log_into_views_and_statuses_and_goes_on_where_it_stopped() {
     let (views, bus) = (TestViews::new().await, TestBus::new().await);
+    let db = TestDb::new().await;
     let mut histories = Histories::new(8);
     let mut orders: Vec<Order> = Vec::new();
     for _ in 0..2 {
-        let (shutdown, program) = start(&views, &bus);
+        let (shutdown, program) = start(&views, &bus, &db);
         let history = long_order(&mut histories, 4);
         bus.send(&order_events(&mut histories, &history)).await;
         let order = history.last().expect("a last state");
@@ -331,4 +335,43 @@ async fn the_program_carries_the_log_into_views_and_statuses_and_goes_on_where_i
         bus.wait_until_consumed(projector::NAME, Topic::Orders)
             .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_good_state_makes_poison_obsolete() {
+    let (views, bus, db) = (
+        TestViews::new().await,
+        TestBus::new().await,
+        TestDb::new().await,
+    );
+    let mut histories = Histories::new(9);
+    let history = long_order(&mut histories, 3);
+    let events = order_events(&mut histories, &history[..3]);
+    let mut poison = events[1].encode(Encoding::Json);
+    poison.value.truncate(20);
+    bus.send(&events[..1]).await;
+    bus.send_record(Topic::Orders, poison.clone()).await;
+    let (shutdown, program) = start(&views, &bus, &db);
+    let parked = async || db.count("SELECT COUNT(*) FROM parked_records").await;
+    eventually("a dead letter", BOUND, async || {
+        let dead = db.count("SELECT COUNT(*) FROM parked_records WHERE state = 'DEAD'");
+        (dead.await == 1).then_some(())
+    })
+    .await;
+    bus.send(&events[2..]).await;
+    let order = &history[2];
+    eventually("the later state in its view", BOUND, async || {
+        let state = views.order_state(order.id).await.expect("a read");
+        state.filter(|state| state.version() == order.version)
+    })
+    .await;
+    eventually("nothing is parked any more", BOUND, async || {
+        (parked().await == 0).then_some(())
+    })
+    .await;
+    let letters = bus.dead_letters(Topic::Orders).await;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].value(), poison.value);
+    shutdown.request();
+    program.await.expect("no panic").expect("it drains");
 }

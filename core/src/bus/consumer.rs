@@ -1,12 +1,16 @@
 //! The loop that every consumer runs: poll a batch, handle it as one, then store its offsets.
 //!
-//! Alone knows offsets, back-off and shutdown. What it promises to a [`Role`]:
-//! - At least once: an offset is stored only after the record before it was handled, and no offset passes a record that failed.
-//! - In order: records of a partition come in the order of the log, one batch at a time.
+//! Alone knows offsets, back-off, parking, dead letters and shutdown. What it promises to a [`Role`]:
+//! - At least once: an offset is stored only after the record before it was handled or parked, and no offset passes a record that was neither.
+//! - In order: records of a key come in the order of the log, one batch at a time.
 //! - The store is away ([`HandleError`](super::HandleError)): nothing of the batch counts, and after 1, 2, 4, 8, 16 s, then every 30 s, the same records come again.
-//!   Meanwhile the consumer stays in its group.
-//! - A record fails ([`Outcome::Retry`], or it is no event): its partition waits in the same steps, from that record; other
-//!   partitions flow. Nothing is skipped.
+//!   Meanwhile the consumer stays in its group. Nothing is parked.
+//! - A batch fails because of a record in it: its records are handled again one by one.
+//! - A record fails ([`Outcome::Retry`](super::Outcome), or it is no event): it and what follows of its key are [parked](super::parking), and tried again
+//!   after 1, 2, 4, 8, 16 s (`RETRY_FIRST_WAIT`, `RETRY_MAX_ELAPSED`). Other keys flow. After five tries it is a dead letter and keeps its
+//!   key closed until an operator decides.
+//! - What fails can not be parked, or can not be sent to the dead letters: its partition waits in the steps of a store that is away; other
+//!   partitions flow.
 //! - A crash between effect and commit, or a rebalance, brings records again: the role's effects must bear it.
 //! - A batch that is older than half the session time-out when its turn comes is dropped unhandled and read again: this process was paused,
 //!   and another one may have the partition.
@@ -18,10 +22,13 @@ use tokio::task::JoinSet;
 
 use super::Role;
 use super::worker::Worker;
+use crate::db::Db;
 use crate::runtime::settings::Settings;
 use crate::runtime::{Health, Shutdown};
 
 /// Runs a role until shutdown is requested: as many workers as the settings say, each a member of the role's group.
+///
+/// In: the role; where what fails of it is parked; the settings.
 ///
 /// Connects in the background, so it starts while Kafka is away. Ends with `Ok` after every worker has finished its batch,
 /// stored its offsets and closed.
@@ -31,6 +38,7 @@ use crate::runtime::{Health, Shutdown};
 /// goes by itself is no error here.
 pub async fn consume<R: Role>(
     role: Arc<R>,
+    db: &Db,
     settings: &Settings,
     shutdown: Shutdown,
     health: Option<&Health>,
@@ -38,7 +46,7 @@ pub async fn consume<R: Role>(
     let stop = shutdown.child();
     let mut workers = JoinSet::new();
     for worker in 0..settings.consumer.workers.max(1) {
-        let worker = Worker::new(Arc::clone(&role), settings, worker)?;
+        let worker = Worker::new(Arc::clone(&role), db.clone(), settings, worker)?;
         if let Some(health) = health.filter(|_| workers.is_empty()) {
             let ping = worker.pinger();
             health.register("kafka", move || {

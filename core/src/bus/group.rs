@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -11,13 +11,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance,
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::Notify;
 
+use super::Partition;
 use super::client::{consumer_config, log};
-use super::holds::Partition;
 use crate::events::{Topic, TopicNames};
 use crate::runtime::metrics::{
-    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_PROCESSED, KAFKA_MESSAGES_SKIPPED, STATUS_ERROR,
-    STATUS_SUCCESS,
+    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_OUTCOMES, KAFKA_MESSAGES_PROCESSED, KAFKA_MESSAGES_SKIPPED,
+    STATUS_ERROR, STATUS_SUCCESS,
 };
 use crate::runtime::settings::Settings;
 
@@ -62,7 +63,8 @@ pub(super) fn member(
     config.create_with_context(Membership {
         role,
         names: settings.kafka.topics.clone(),
-        lost: Mutex::default(),
+        changes: Mutex::default(),
+        changed: Notify::new(),
     })
 }
 
@@ -70,13 +72,32 @@ pub(super) fn member(
 pub(super) struct Membership {
     role: &'static str,
     names: TopicNames,
-    lost: Mutex<Vec<Partition>>,
+    changes: Mutex<Changes>,
+    changed: Notify,
+}
+
+/// What a rebalance did.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Partitions that went away. Some of them may have come back.
+    pub lost: Vec<Partition>,
+    /// Partitions that came, and are still there.
+    pub gained: Vec<Partition>,
 }
 
 impl Membership {
-    /// The partitions that went away since this was asked last.
-    pub(super) fn take_lost(&self) -> Vec<Partition> {
-        mem::take(&mut *self.lost.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What has changed since this was asked last.
+    pub(super) fn take_changes(&self) -> Changes {
+        mem::take(&mut *self.changes())
+    }
+
+    /// Waits until something has changed.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
@@ -122,20 +143,19 @@ impl ConsumerContext for Membership {
         for partition in &gone {
             set_lag(*partition, 0);
         }
-        self.lost
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(gone);
+        let mut changes = self.changes();
+        changes.gained.retain(|gained| !gone.contains(gained));
+        changes.lost.extend(gone);
+        self.changed.notify_one();
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
-                tracing::debug!(
-                    role = self.role,
-                    "took over {}",
-                    words(&self.partitions(list))
-                );
+                let gained = self.partitions(list);
+                tracing::debug!(role = self.role, "took over {}", words(&gained));
+                self.changes().gained.extend(gained);
+                self.changed.notify_one();
                 // One that was paused when it went away must not come back paused.
                 if let Err(error) = consumer.resume(list) {
                     tracing::warn!(role = self.role, "failed to resume partitions: {error}");
@@ -170,6 +190,12 @@ fn set_lag((topic, partition): Partition, lag: u32) {
 /// Counts records that are dealt with.
 pub(super) fn count_done(topic: Topic, records: u64) {
     count(topic, STATUS_SUCCESS, records);
+}
+
+/// Counts what became of a record.
+pub(super) fn count_outcome(topic: Topic, outcome: &'static str) {
+    metrics::counter!(KAFKA_MESSAGES_OUTCOMES, "topic" => topic.as_str(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Counts records that could not be handled.

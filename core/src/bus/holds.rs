@@ -1,16 +1,15 @@
 //! Which partitions wait, from which offset, and until when. Pure: the loop pauses, seeks and resumes as it says here.
 //!
 //! While a partition is held, none of its records is handled; when its time has come, it is read again from the offset it is
-//! held at. While the store is away, every partition is held as soon as a record of it comes.
+//! held at. While the store is away, every partition is held as soon as a record of it comes; a partition that is stopped, since
+//! what fails of it has nowhere to go, is held in the same way.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::events::{Source, Topic};
+use super::Partition;
+use crate::events::Source;
 use crate::runtime::Backoff;
-
-/// A partition of a topic.
-pub(super) type Partition = (Topic, i32);
 
 /// How soon a step that failed on our side is tried again.
 const SOON: Duration = Duration::from_millis(200);
@@ -21,8 +20,8 @@ pub(super) struct Holds {
     held: HashMap<Partition, Hold>,
     /// Held since they were asked for last.
     fresh: Vec<Partition>,
-    /// Records that failed, by partition, until they are handled.
-    troubles: HashMap<Partition, Trouble>,
+    /// Partitions that are stopped, and why.
+    stops: HashMap<(Partition, Trouble), Stop>,
     /// The store's back-off, and until when it is left alone.
     store: Backoff,
     store_until: Option<Instant>,
@@ -34,9 +33,24 @@ struct Hold {
     until: Instant,
 }
 
+/// Why a partition is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Trouble {
+    /// It is not known which of its keys are closed.
+    Loading,
+    /// What failed can not be parked.
+    Parking,
+    /// A record can not be sent to the dead letters.
+    DeadLetters,
+}
+
+impl Trouble {
+    const ALL: [Self; 3] = [Self::Loading, Self::Parking, Self::DeadLetters];
+}
+
 #[derive(Debug)]
-struct Trouble {
-    offset: i64,
+struct Stop {
+    until: Instant,
     backoff: Backoff,
 }
 
@@ -44,13 +58,34 @@ impl Holds {
     /// Whether a record may be handled now. If not, its partition is held, from it or from before it.
     pub(super) fn admit(&mut self, source: Source, now: Instant) -> bool {
         let partition = (source.topic, source.partition);
-        let until = match (self.held.get(&partition), self.store_until) {
+        let stops = Trouble::ALL
+            .into_iter()
+            .filter_map(|trouble| self.stopped_until(partition, trouble, now));
+        let until = match (
+            self.held.get(&partition),
+            stops.chain(self.store_until).max(),
+        ) {
             (Some(hold), _) => hold.until,
             (None, Some(until)) if until > now => until,
             _ => return true,
         };
         self.hold(partition, source.offset, until);
         false
+    }
+
+    /// Until when a partition is stopped for a reason. Letting it flow is how parking is tried again; a dead letter is tried
+    /// again by itself, so that is over when it is over.
+    fn stopped_until(
+        &self,
+        partition: Partition,
+        trouble: Trouble,
+        now: Instant,
+    ) -> Option<Instant> {
+        let until = self.stops.get(&(partition, trouble))?.until;
+        match trouble {
+            Trouble::DeadLetters => Some(until.max(now + SOON)),
+            Trouble::Loading | Trouble::Parking => Some(until),
+        }
     }
 
     /// The store is away: the partitions are read again from these offsets, and nothing is handled before. Returns how long
@@ -76,42 +111,52 @@ impl Holds {
         was_away
     }
 
-    /// A record failed: its partition is read again from there. Returns how long it waits.
-    pub(super) fn record_failed(
+    /// Until when the store is left alone, if it is away.
+    pub(super) fn store_until(&self) -> Option<Instant> {
+        self.store_until
+    }
+
+    /// A partition is stopped: it goes on from an offset, if one is known, or from its next record. Returns how long that is.
+    pub(super) fn stop(
         &mut self,
         partition: Partition,
-        offset: i64,
+        trouble: Trouble,
+        from: Option<i64>,
         now: Instant,
     ) -> Duration {
-        let trouble = self
-            .troubles
-            .entry(partition)
-            .and_modify(|trouble| {
-                if trouble.offset != offset {
-                    *trouble = Trouble {
-                        offset,
-                        backoff: Backoff::new(),
-                    };
-                }
-            })
-            .or_insert_with(|| Trouble {
-                offset,
-                backoff: Backoff::new(),
-            });
-        let wait = trouble.backoff.next();
-        self.hold(partition, offset, now + wait);
+        let stop = self.stops.entry((partition, trouble)).or_insert(Stop {
+            until: now,
+            backoff: Backoff::new(),
+        });
+        let wait = stop.backoff.next();
+        stop.until = now + wait;
+        if let Some(from) = from {
+            self.hold(partition, from, now + wait);
+        }
         wait
     }
 
-    /// A partition was handled up to, not including, an offset.
-    pub(super) fn handled(&mut self, partition: Partition, next: i64) {
-        if self
-            .troubles
-            .get(&partition)
-            .is_some_and(|trouble| trouble.offset < next)
-        {
-            self.troubles.remove(&partition);
-        }
+    /// A partition is stopped until then; who says so has a back-off of their own.
+    pub(super) fn stop_until(&mut self, partition: Partition, trouble: Trouble, until: Instant) {
+        let backoff = Backoff::new();
+        self.stops
+            .insert((partition, trouble), Stop { until, backoff });
+    }
+
+    /// How much longer a partition is stopped for a reason.
+    pub(super) fn stopped_for(
+        &self,
+        partition: Partition,
+        trouble: Trouble,
+        now: Instant,
+    ) -> Option<Duration> {
+        let stop = self.stops.get(&(partition, trouble))?;
+        Some(stop.until.saturating_duration_since(now))
+    }
+
+    /// What stopped a partition is over.
+    pub(super) fn overcome(&mut self, partition: Partition, trouble: Trouble) {
+        self.stops.remove(&(partition, trouble));
     }
 
     /// Reads a partition again from an offset at once.
@@ -161,7 +206,7 @@ impl Holds {
     /// A partition is not ours any more. Whoever has it begins at the offset that was committed, and so do we if it comes back.
     pub(super) fn forget(&mut self, partition: Partition) {
         self.held.remove(&partition);
-        self.troubles.remove(&partition);
+        self.stops.retain(|(stopped, _), _| *stopped != partition);
         self.fresh.retain(|fresh| *fresh != partition);
     }
 }
@@ -169,6 +214,7 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Topic;
 
     const P0: Partition = (Topic::Orders, 0);
     const P1: Partition = (Topic::Orders, 1);
@@ -182,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_record_holds_its_partition_alone_and_longer_each_time() {
+    fn a_stopped_partition_is_held_alone_and_longer_each_time() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        let first = holds.record_failed(P0, 7, now);
+        let first = holds.stop(P0, Trouble::Parking, Some(7), now);
         assert!(!holds.admit(at(P0, 8), now) && holds.admit(at(P1, 3), now));
         assert_eq!(holds.take_fresh(), [P0]);
         assert_eq!(
@@ -193,19 +239,37 @@ mod tests {
         );
         holds.release(P0);
         assert!(
-            holds.admit(at(P0, 7), now),
+            holds.admit(at(P0, 7), now + first),
             "a released partition is handled"
         );
         assert!(
-            holds.record_failed(P0, 7, now) > first,
+            holds.stop(P0, Trouble::Parking, Some(7), now) > first,
             "the second wait is longer"
         );
         holds.release(P0);
-        holds.handled(P0, 8);
+        holds.overcome(P0, Trouble::Parking);
         assert!(
-            holds.record_failed(P0, 9, now) < Duration::from_millis(1_300),
-            "another record starts anew"
+            holds.stop(P0, Trouble::Parking, Some(9), now) < Duration::from_millis(1_300),
+            "another trouble starts anew"
         );
+    }
+
+    #[test]
+    fn a_partition_that_is_stopped_without_an_offset_is_held_at_its_next_record() {
+        let (mut holds, now) = (Holds::default(), Instant::now());
+        let wait = holds.stop(P0, Trouble::DeadLetters, None, now);
+        assert!(holds.take_fresh().is_empty());
+        assert!(!holds.admit(at(P0, 5), now));
+        assert_eq!(holds.due(now + wait), [(P0, 5)]);
+        holds.release(P0);
+        assert!(
+            !holds.admit(at(P0, 5), now + 2 * wait),
+            "nobody says that it is over"
+        );
+        // Another trouble that is over changes nothing about this one.
+        holds.release(P0);
+        holds.overcome(P0, Trouble::Parking);
+        assert!(!holds.admit(at(P0, 5), now));
     }
 
     #[test]
@@ -229,7 +293,7 @@ mod tests {
     #[test]
     fn the_smallest_offset_and_the_longest_wait_win() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        let wait = holds.record_failed(P0, 9, now);
+        let wait = holds.stop(P0, Trouble::Parking, Some(9), now);
         holds.read_again(P0, 4, now);
         assert_eq!(
             (holds.due(now), holds.due(now + wait)),
@@ -240,7 +304,7 @@ mod tests {
     #[test]
     fn a_lost_partition_starts_anew() {
         let (mut holds, now) = (Holds::default(), Instant::now());
-        holds.record_failed(P0, 9, now);
+        holds.stop(P0, Trouble::Parking, Some(9), now);
         holds.forget(P0);
         assert!(holds.admit(at(P0, 4), now) && holds.take_fresh().is_empty());
     }

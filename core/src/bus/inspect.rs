@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use anyhow::anyhow;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{Quiet, consumer_config, partition_count, watermarks};
+use super::client::{Quiet, config, consumer_config, partition_count, watermarks};
 use super::tail::item;
 use super::{BusError, TailItem, record};
-use crate::events::Topic;
+use crate::events::topic::DEAD_LETTER_BYTES;
+use crate::events::{Channel, RawRecord, Topic};
 use crate::runtime::settings::KafkaSettings;
 
 const ANSWER: Duration = Duration::from_secs(10);
@@ -20,10 +25,33 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`BusError::Unavailable`].
 pub async fn read_all(settings: &KafkaSettings, topic: Topic) -> Result<Vec<TailItem>, BusError> {
+    let names = settings.topics.clone();
+    let records = read(settings, topic.into(), move |message| {
+        record::read(&names, message).map(item)
+    });
+    Ok(records.await?.into_iter().flatten().collect())
+}
+
+/// The same as it is, of a topic or its dead letters.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn read_raw(
+    settings: &KafkaSettings,
+    channel: Channel,
+) -> Result<Vec<RawRecord>, BusError> {
+    read(settings, channel, record::raw).await
+}
+
+async fn read<T: Send + 'static>(
+    settings: &KafkaSettings,
+    channel: Channel,
+    read: impl Fn(&BorrowedMessage<'_>) -> T + Send + 'static,
+) -> Result<Vec<T>, BusError> {
     let settings = settings.clone();
     blocking(move || {
         let consumer = consumer(&settings, "inspect")?;
-        let name = settings.topics.name(topic);
+        let name = settings.topics.name(channel);
         let mut ends = BTreeMap::new();
         let mut begin = TopicPartitionList::new();
         for partition in 0..partition_count(consumer.client(), &name, ANSWER)? {
@@ -39,12 +67,10 @@ pub async fn read_all(settings: &KafkaSettings, topic: Topic) -> Result<Vec<Tail
             let Some(message) = consumer.poll(ANSWER) else {
                 continue;
             };
-            let Some(record) = record::read(&settings.topics, &message?) else {
-                continue;
-            };
-            let (partition, offset) = (record.source.partition, record.source.offset);
+            let message = message?;
+            let (partition, offset) = (message.partition(), message.offset());
             match ends.get(&partition) {
-                Some(&end) if offset < end => items.push((partition, offset, item(record))),
+                Some(&end) if offset < end => items.push((partition, offset, read(&message))),
                 _ => {}
             }
             if ends.get(&partition).is_some_and(|&end| offset + 1 >= end) {
@@ -109,6 +135,83 @@ pub async fn committed(
         Ok(offsets.collect())
     })
     .await
+}
+
+/// Sets a role's group back, or on, as if it had committed these offsets. Nobody may be in the group.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn commit(
+    settings: &KafkaSettings,
+    role: &str,
+    topic: Topic,
+    offsets: BTreeMap<i32, i64>,
+) -> Result<(), BusError> {
+    let settings = settings.clone();
+    let role = role.to_owned();
+    blocking(move || {
+        let consumer = consumer(&settings, &role)?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let name = settings.topics.name(topic);
+            list.add_partition_offset(&name, partition, Offset::Offset(offset))?;
+        }
+        consumer.commit(&list, CommitMode::Sync)
+    })
+    .await
+}
+
+/// Sends a record as it is, however large it is.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn send_raw(
+    settings: &KafkaSettings,
+    topic: Topic,
+    raw: RawRecord,
+) -> Result<(), BusError> {
+    let producer: FutureProducer<Quiet> = config(settings, "inspect")
+        .set("message.max.bytes", DEAD_LETTER_BYTES.to_string())
+        .set("partitioner", "murmur2_random")
+        .create_with_context(Quiet)
+        .map_err(BusError::creation)?;
+    let name = settings.topics.name(topic);
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &raw.headers {
+        let value = value.as_deref();
+        headers = headers.insert(Header { key, value });
+    }
+    let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&name).headers(headers);
+    record.key = raw.key.as_deref();
+    record.payload = raw.value.as_deref();
+    let delivery = producer
+        .send_result(record)
+        .map_err(|(error, _)| BusError::away(error))?;
+    match delivery.await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(BusError::away(error)),
+        Err(error) => Err(BusError::away(error)),
+    }
+}
+
+/// Lets a topic take records as large as a dead letter may be.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn allow_large_records(settings: &KafkaSettings, topic: Topic) -> Result<(), BusError> {
+    let admin: AdminClient<Quiet> = config(settings, "inspect")
+        .create_with_context(Quiet)
+        .map_err(BusError::creation)?;
+    let (name, most) = (settings.topics.name(topic), DEAD_LETTER_BYTES.to_string());
+    let wanted = AlterConfig::new(ResourceSpecifier::Topic(&name)).set("max.message.bytes", &most);
+    let altered = admin
+        .alter_configs([&wanted], &AdminOptions::new())
+        .await
+        .map_err(BusError::away)?;
+    for one in altered {
+        one.map_err(|(_, code)| BusError::away(anyhow!("{code}")))?;
+    }
+    Ok(())
 }
 
 fn consumer(settings: &KafkaSettings, group: &str) -> KafkaResult<BaseConsumer<Quiet>> {

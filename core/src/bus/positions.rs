@@ -7,8 +7,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::Partition;
 use super::group::Member;
-use super::holds::Partition;
 use crate::events::TopicNames;
 
 /// How long setting partitions back may take.

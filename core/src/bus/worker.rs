@@ -1,5 +1,6 @@
-//! One member of a role's group: polls, has the role handle what came, stores offsets.
+//! One member of a role's group: polls, has the role handle what came, parks what failed, stores offsets.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,15 +8,19 @@ use anyhow::{Context as _, bail};
 use futures::FutureExt as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::mpsc;
 
 use super::client::partition_count;
-use super::group::{self, Member};
+use super::dead_letter::{DeadLetters, Sent};
+use super::group::{self, Changes, Member};
 use super::holds::Holds;
+use super::parking::{Lane, Lot, Retry};
 use super::positions::Positions;
-use super::record::{self, Record};
-use super::settle::{Cause, Settled, Sorted, sort};
-use super::{HandleError, Outcome, Ping, Role, ping};
-use crate::events::TopicNames;
+use super::record::{self, Polled};
+use super::settle::{Done, Settled, sort};
+use super::{Outcome, Partition, Ping, Role, ping};
+use crate::db::Db;
+use crate::events::{Envelope, Source, TopicNames};
 use crate::runtime::Shutdown;
 use crate::runtime::metrics::KAFKA_MESSAGE_PROCESSING_TIME;
 use crate::runtime::settings::Settings;
@@ -38,17 +43,26 @@ pub(super) struct Worker<R> {
     /// The age at which a batch is not handled any more.
     stale: Duration,
     holds: Holds,
+    lot: Lot,
+    letters: DeadLetters,
+    /// What became of dead letters; taken when the work begins.
+    sent: Option<mpsc::Receiver<Sent>>,
 }
 
 /// What one turn of the loop has polled.
 struct Batch {
-    records: Vec<Record>,
+    records: Vec<Polled>,
     polled_at: Instant,
 }
 
 impl<R: Role> Worker<R> {
     /// A member that has subscribed. Connects in the background.
-    pub(super) fn new(role: Arc<R>, settings: &Settings, worker: usize) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        role: Arc<R>,
+        db: Db,
+        settings: &Settings,
+        worker: usize,
+    ) -> anyhow::Result<Self> {
         let name = role.name();
         let consumer = group::member(settings, name, worker)
             .with_context(|| format!("failed to make the consumer of {name}"))?;
@@ -63,15 +77,26 @@ impl<R: Role> Worker<R> {
             .subscribe(&topics)
             .with_context(|| format!("failed to subscribe {name}"))?;
         let consumer = Arc::new(consumer);
+        let instance = group::instance_id(settings, name, worker);
+        let batch = settings.consumer.batch.max(1);
+        let retry = Retry {
+            first_wait: settings.consumer.retry_first_wait,
+            max_elapsed: settings.consumer.retry_max_elapsed,
+        };
+        let lot = Lot::new(db, name, role.later_states_suffice(), retry, batch);
+        let (letters, sent) = DeadLetters::new(&settings.kafka, &instance);
         Ok(Self {
             role,
             positions: Positions::new(Arc::clone(&consumer), names.clone()),
             consumer,
             names,
-            instance: group::instance_id(settings, name, worker),
-            batch: settings.consumer.batch.max(1),
+            instance,
+            batch,
             stale: settings.consumer.session_timeout / 2,
             holds: Holds::default(),
+            lot,
+            letters,
+            sent: Some(sent),
         })
     }
 
@@ -95,20 +120,30 @@ impl<R: Role> Worker<R> {
     /// # Errors
     /// What the client can not get over by itself.
     pub(super) async fn run(mut self, stop: Shutdown) -> anyhow::Result<()> {
+        let consumer = Arc::clone(&self.consumer);
+        let Some(mut sent) = self.sent.take() else {
+            bail!("a worker runs once");
+        };
         let result = loop {
-            let due = self.holds.next_due();
-            let batch = tokio::select! {
-                biased;
+            if stop.is_requested() {
+                break Ok(());
+            }
+            let held = self.holds.next_due();
+            let parked = self.next_parked();
+            // In no order: what is parked must not keep the log waiting, nor the other way round.
+            tokio::select! {
                 () = stop.requested() => break Ok(()),
-                () = until(due) => {
+                () = until(held) => {
                     self.read_held_again().await;
                     continue;
                 }
-                batch = self.poll() => batch,
-            };
-            match batch {
-                Ok(batch) => self.work(batch).await,
-                Err(error) => break Err(error),
+                () = until(parked) => self.work_on_parked().await,
+                Some(sent) = sent.recv() => self.note_sent(sent).await,
+                () = consumer.context().changed() => self.note_rebalance(&mut Vec::new()),
+                batch = self.poll() => match batch {
+                    Ok(batch) => self.work(batch).await,
+                    Err(error) => break Err(error),
+                },
             }
             self.positions.pause(&self.holds.take_fresh());
         };
@@ -127,13 +162,13 @@ impl<R: Role> Worker<R> {
         let mut polled = Some(consumer.recv().await);
         batch.polled_at = Instant::now();
         while let Some(message) = polled {
-            self.let_go_of_lost(&mut batch);
+            self.note_rebalance(&mut batch.records);
             match message {
                 Ok(message) => {
-                    if let Some(record) = record::read(&self.names, &message)
+                    if let Some(record) = record::poll(&self.names, &message)
                         && self.holds.admit(record.source, batch.polled_at)
                     {
-                        bytes += record.bytes;
+                        bytes += record.raw.bytes();
                         batch.records.push(record);
                     }
                 }
@@ -144,26 +179,37 @@ impl<R: Role> Worker<R> {
             }
             polled = consumer.recv().now_or_never();
         }
-        self.let_go_of_lost(&mut batch);
+        self.note_rebalance(&mut batch.records);
         Ok(batch)
     }
 
-    /// Drops what belongs to partitions that went away: whoever has them now reads it again.
-    fn let_go_of_lost(&mut self, batch: &mut Batch) {
-        for partition in self.consumer.context().take_lost() {
+    /// Drops what belongs to partitions that went away: whoever has them now reads it again. Of those that came it is to be learned
+    /// what is parked.
+    fn note_rebalance(&mut self, records: &mut Vec<Polled>) {
+        let Changes { lost, gained } = self.consumer.context().take_changes();
+        for partition in lost {
             self.holds.forget(partition);
-            batch
-                .records
-                .retain(|one| (one.source.topic, one.source.partition) != partition);
+            self.lot.forget(partition);
+            records.retain(|one| (one.source.topic, one.source.partition) != partition);
+        }
+        for partition in gained {
+            self.lot.take_over(partition);
         }
     }
 
-    /// Handles a batch and stores its offsets.
-    async fn work(&mut self, batch: Batch) {
+    /// Handles a batch, parks what failed of it and stores its offsets.
+    async fn work(&mut self, mut batch: Batch) {
+        if !self.lot.unknown().is_empty() {
+            self.learn_what_is_parked().await;
+            let now = Instant::now();
+            batch
+                .records
+                .retain(|record| self.holds.admit(record.source, now));
+        }
         if batch.records.is_empty() {
             return;
         }
-        let sorted = sort(batch.records);
+        let sorted = sort(batch.records, self.lot.ledger());
         let now = Instant::now();
         if now.duration_since(batch.polled_at) > self.stale {
             tracing::warn!(
@@ -175,47 +221,62 @@ impl<R: Role> Worker<R> {
             }
             return;
         }
-        match self.handle(&sorted).await {
+        match self.handle(&sorted.envelopes, &sorted.lanes()).await {
             Ok(outcomes) => {
-                if self.holds.store_answers() {
-                    tracing::info!(role = self.role.name(), "the store answers again");
-                }
-                let settled = sorted.settle(outcomes);
-                self.go_on(&settled);
+                let mut settled = sorted.settle(outcomes);
+                self.park(&mut settled).await;
+                self.positions
+                    .store(settled.next.iter().map(|(at, next)| (*at, *next)));
                 record_metrics(&settled, batch.polled_at.elapsed());
-                self.hold_failed(settled);
+                self.supersede(&settled).await;
             }
             Err(error) => {
-                let wait = self.holds.store_is_away(sorted.firsts(), Instant::now());
+                self.store_is_away(&error, sorted.envelopes.len(), sorted.firsts());
                 for envelope in &sorted.envelopes {
                     group::count_failed(envelope.source.topic, 1);
-                }
-                let (role, count) = (self.role.name(), sorted.envelopes.len());
-                if wait < LOOK_AT_IT {
-                    tracing::warn!(
-                        role,
-                        "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
-                    );
-                } else {
-                    tracing::error!(
-                        role,
-                        "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
-                    );
                 }
             }
         }
     }
 
-    async fn handle(&self, sorted: &Sorted) -> anyhow::Result<Vec<Outcome>> {
-        let envelopes = &sorted.envelopes;
+    fn store_is_away(
+        &mut self,
+        error: &anyhow::Error,
+        count: usize,
+        firsts: impl IntoIterator<Item = (Partition, i64)>,
+    ) {
+        let wait = self.holds.store_is_away(firsts, Instant::now());
+        let role = self.role.name();
+        if wait < LOOK_AT_IT {
+            tracing::warn!(
+                role,
+                "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
+            );
+        } else {
+            tracing::error!(
+                role,
+                "failed to handle {count} records, trying again in {wait:.1?}: {error:#}"
+            );
+        }
+    }
+
+    /// Has the role handle a batch; one by one, if one of the records is to blame for its failure.
+    ///
+    /// # Errors
+    /// If the store is away.
+    async fn handle(
+        &mut self,
+        envelopes: &[Envelope],
+        lanes: &[&Lane],
+    ) -> anyhow::Result<Vec<Outcome>> {
         if envelopes.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = self
-            .role
-            .handle(envelopes)
-            .await
-            .map_err(HandleError::into_inner)?;
+        let outcomes = match self.role.handle(envelopes).await {
+            Ok(outcomes) => outcomes,
+            Err(error) if error.is_of_a_record() => self.one_by_one(envelopes, lanes).await?,
+            Err(error) => return Err(error.into_inner()),
+        };
         if outcomes.len() != envelopes.len() {
             bail!(
                 "{} outcomes for {} records",
@@ -223,47 +284,38 @@ impl<R: Role> Worker<R> {
                 envelopes.len()
             );
         }
+        if self.holds.store_answers() {
+            tracing::info!(role = self.role.name(), "the store answers again");
+        }
         Ok(outcomes)
     }
 
-    /// Stores where each partition goes on.
-    fn go_on(&mut self, settled: &Settled) {
-        for (&partition, &next) in &settled.next {
-            self.holds.handled(partition, next);
-        }
-        self.positions.store(
-            settled
-                .next
-                .iter()
-                .map(|(&partition, &next)| (partition, next)),
-        );
-    }
-
-    fn hold_failed(&mut self, settled: Settled) {
-        for (partition, failure) in settled.failed {
-            let wait = self
-                .holds
-                .record_failed(partition, failure.offset, Instant::now());
-            group::count_failed(partition.0, 1);
-            let ((topic, partition), offset) = (partition, failure.offset);
-            let topic = topic.as_str();
-            match failure.cause {
-                Cause::Poison(error) => tracing::error!(
-                    topic,
-                    partition,
-                    offset,
-                    "stopped at a record that can not be read, topic {topic} partition {partition} offset {offset}, \
-                     trying again in {wait:.1?}: {error}"
-                ),
-                Cause::Retry(cause) => tracing::warn!(
-                    topic,
-                    partition,
-                    offset,
-                    "failed to handle a record, topic {topic} partition {partition} offset {offset}, \
-                     trying again in {wait:.1?}: {cause}"
-                ),
+    /// Finds the records that can not be handled; what follows of their keys is left.
+    async fn one_by_one(
+        &self,
+        envelopes: &[Envelope],
+        lanes: &[&Lane],
+    ) -> anyhow::Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(envelopes.len());
+        let mut closed = HashSet::new();
+        for (envelope, lane) in envelopes.iter().zip(lanes) {
+            if closed.contains(lane) {
+                outcomes.push(Outcome::retry("an earlier record of its key failed"));
+                continue;
             }
+            let outcome = match self.role.handle(std::slice::from_ref(envelope)).await {
+                Ok(mut outcome) => outcome
+                    .pop()
+                    .unwrap_or_else(|| Outcome::retry("the role gave no outcome")),
+                Err(error) if error.is_of_a_record() => Outcome::retry(&error.into_inner()),
+                Err(error) => return Err(error.into_inner()),
+            };
+            if matches!(outcome, Outcome::Retry(_)) && !self.role.later_states_suffice() {
+                closed.insert(lane);
+            }
+            outcomes.push(outcome);
         }
+        Ok(outcomes)
     }
 
     /// Reads the partitions whose time has come again, from where they are held.
@@ -321,15 +373,24 @@ async fn until(due: Option<Instant>) {
 }
 
 fn record_metrics(settled: &Settled, took: Duration) {
-    for source in &settled.skipped {
-        group::count_skipped(source.topic);
-    }
-    for source in &settled.done {
-        group::count_done(source.topic, 1);
+    for (source, how) in &settled.done {
+        count_done(*source, *how);
         let topic = source.topic.as_str();
         metrics::histogram!(KAFKA_MESSAGE_PROCESSING_TIME, "topic" => topic).record(took);
     }
 }
 
+fn count_done(source: Source, how: Done) {
+    group::count_done(source.topic, 1);
+    match how {
+        Done::Handled(outcome) => group::count_outcome(source.topic, outcome),
+        Done::Skipped => {
+            group::count_skipped(source.topic);
+            group::count_outcome(source.topic, "skipped");
+        }
+    }
+}
+
+mod parked;
 #[cfg(test)]
 mod tests;

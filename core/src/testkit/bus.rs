@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{eventually, setting};
 use crate::bus::{Producer, TailItem, delete_topics, ensure_topics, inspect};
-use crate::events::{Encoding, Envelope, Event, Topic, TopicNames, WireRecord};
+use crate::events::{Channel, Encoding, Envelope, Event, RawRecord, Topic, TopicNames, WireRecord};
 use crate::runtime::ids;
 use crate::runtime::settings::{ConsumerSettings, KafkaSettings, Settings};
 
@@ -55,6 +55,8 @@ impl TestBus {
             batch: 100,
             slot: 0,
             session_timeout: Duration::from_secs(6),
+            retry_first_wait: Duration::from_secs(1),
+            retry_max_elapsed: Duration::from_mins(5),
         }
     }
 
@@ -103,6 +105,40 @@ impl TestBus {
             .send_all(vec![(topic, record)])
             .await
             .expect("the record is sent");
+    }
+
+    /// Sends a record byte for byte, however large it is; the topic takes it.
+    pub async fn send_raw(&self, topic: Topic, raw: RawRecord) {
+        if raw.bytes() > 500_000 {
+            inspect::allow_large_records(&self.settings, topic)
+                .await
+                .expect("the topic is altered");
+        }
+        inspect::send_raw(&self.settings, topic, raw)
+            .await
+            .expect("the record is sent");
+    }
+
+    /// Every dead letter of a topic, in order.
+    pub async fn dead_letters(&self, topic: Topic) -> Vec<RawRecord> {
+        inspect::read_raw(&self.settings, Channel::DeadLetters(topic))
+            .await
+            .expect("the dead letters are read")
+    }
+
+    /// Makes a role's group begin again at these offsets, as after a crash before a commit. Waits until
+    /// nobody is in the group.
+    pub async fn set_back(&self, role: &str, topic: Topic, offsets: BTreeMap<i32, i64>) {
+        // A static member stays in its group until its session times out.
+        eventually(
+            &format!("the group of {role} to be empty"),
+            BOUND,
+            async || {
+                let set = inspect::commit(&self.settings, role, topic, offsets.clone()).await;
+                set.ok()
+            },
+        )
+        .await;
     }
 
     /// Every event in a topic, partition by partition, each in the order of the log.
@@ -170,7 +206,10 @@ impl Drop for TestBus {
                 .enable_all()
                 .build()?;
             runtime
-                .block_on(delete_topics(&settings, &Topic::ALL))
+                .block_on(delete_topics(
+                    &settings,
+                    &Channel::all().collect::<Vec<_>>(),
+                ))
                 .map_err(anyhow::Error::from)
         });
         let deleted = cleanup.join();

@@ -1,6 +1,6 @@
 //! The loop against the real broker: nothing is lost, nothing is passed over, everything is in order.
 
-mod probe;
+pub mod probe;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,34 +12,11 @@ use probe::{
     BOUND, Probe, ROLE, applied, assert_in_order, first_versions, keys, level, levels, start,
 };
 use shop_core::bus::Outcome;
-use shop_core::domain::ProductId;
 use shop_core::events::wire::header;
 use shop_core::events::{Encoding, Envelope, Topic};
-use shop_core::testkit::{TestBus, eventually};
+use shop_core::testkit::{TestBus, TestDb, eventually};
 
 const TOPIC: Topic = Topic::StockLevels;
-
-/// Two keys that live in different partitions.
-async fn keys_of_two_partitions(bus: &TestBus) -> (ProductId, ProductId) {
-    let keys = keys(20);
-    bus.send(&levels(&keys, 1..=1)).await;
-    let events = bus.events(TOPIC).await;
-    let first = &events[0];
-    let other = events
-        .iter()
-        .find(|one| one.source.partition != first.source.partition)
-        .expect("20 keys are in more than one partition");
-    let key = |id| {
-        *keys
-            .iter()
-            .find(|key| key.uuid() == id)
-            .expect("one of ours")
-    };
-    (
-        key(first.event.aggregate_id()),
-        key(other.event.aggregate_id()),
-    )
-}
 
 /// Where two batches meet: each waits a moment for another to be in hand at the same time.
 #[derive(Default)]
@@ -71,7 +48,7 @@ impl Meeting {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_workers_work_at_once_and_keep_the_order_of_every_key() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let keys = keys(30);
     let meeting = Arc::new(Meeting::default());
     let attended = Arc::clone(&meeting);
@@ -81,7 +58,7 @@ async fn several_workers_work_at_once_and_keep_the_order_of_every_key() {
     });
     let mut settings = bus.program_settings();
     settings.consumer.workers = 3;
-    let running = start(&role, &settings);
+    let running = start(&role, &db, &settings);
     let mut versions = 0;
     eventually("two batches in hand at the same time", BOUND, async || {
         versions += 1;
@@ -94,9 +71,9 @@ async fn several_workers_work_at_once_and_keep_the_order_of_every_key() {
     assert_in_order(&role.handled(), &keys, versions);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let keys = keys(12);
     bus.send(&levels(&keys, 1..=3)).await;
     let away = Arc::new(AtomicBool::new(true));
@@ -109,7 +86,7 @@ async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
     });
     let mut settings = bus.program_settings();
     settings.consumer.batch = 7;
-    let running = start(&role, &settings);
+    let running = start(&role, &db, &settings);
     eventually("a second try", BOUND, async || {
         (role.calls() >= 2).then_some(())
     })
@@ -120,6 +97,7 @@ async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
         "an offset passed an unhandled record"
     );
     away.store(false, Ordering::SeqCst);
+    assert_eq!(db.count("SELECT COUNT(*) FROM parked_records").await, 0);
     role.wait_for(72).await;
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running.stop().await;
@@ -128,7 +106,7 @@ async fn while_the_store_is_away_nothing_is_lost_and_nothing_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_at_random_lose_nothing_and_keep_the_order_of_every_key() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let keys = keys(15);
     bus.send(&levels(&keys, 1..=20)).await;
     let chance = Mutex::new(fastrand::Rng::with_seed(7));
@@ -143,7 +121,7 @@ async fn failures_at_random_lose_nothing_and_keep_the_order_of_every_key() {
             let key = one.event.aggregate_id();
             if stuck.contains(&key) || chance.u8(..40) == 0 {
                 stuck.insert(key);
-                return Outcome::Retry("not now".into());
+                return Outcome::retry("not now");
             }
             Outcome::Applied
         };
@@ -152,110 +130,17 @@ async fn failures_at_random_lose_nothing_and_keep_the_order_of_every_key() {
     let mut settings = bus.program_settings();
     settings.consumer.workers = 3;
     settings.consumer.batch = 25;
-    let running = start(&role, &settings);
+    settings.consumer.retry_first_wait = Duration::from_millis(20);
+    let running = start(&role, &db, &settings);
     role.wait_for(300).await;
     bus.wait_until_consumed(ROLE, TOPIC).await;
     running.stop().await;
     assert_in_order(&role.handled(), &keys, 20);
 }
 
-#[tokio::test]
-async fn a_record_that_is_to_be_tried_again_holds_its_partition_and_no_other() {
-    let bus = TestBus::new().await;
-    let (held, free) = keys_of_two_partitions(&bus).await;
-    let tries = Mutex::new(Vec::new());
-    let role = Probe::new(TOPIC, move |_, batch| {
-        let outcome = |one: &Envelope| {
-            if one.event.aggregate_id() != held.uuid() || one.event.version() != 3 {
-                return Outcome::Applied;
-            }
-            let mut tries = tries.lock().unwrap();
-            tries.push(Instant::now());
-            if tries.len() > 2 {
-                Outcome::Applied
-            } else {
-                Outcome::Retry("not yet".into())
-            }
-        };
-        Ok(batch.iter().map(outcome).collect())
-    });
-    bus.send(&levels(&[held, free], 2..=5)).await;
-    let running = start(&role, &bus.program_settings());
-    let of = |key: ProductId| {
-        let handled = role.handled();
-        first_versions(&handled)
-            .remove(&key.uuid())
-            .unwrap_or_default()
-    };
-    eventually("the other partition", BOUND, async || {
-        (of(free).len() == 5).then_some(())
-    })
-    .await;
-    assert!(
-        !of(held).contains(&3),
-        "the record was handled although it failed"
-    );
-    eventually("the third try", BOUND, async || {
-        of(held).contains(&3).then_some(())
-    })
-    .await;
-    bus.wait_until_consumed(ROLE, TOPIC).await;
-    running.stop().await;
-    // Whatever followed it in its partition came again after it, in order.
-    let after: Vec<u32> = role
-        .handled()
-        .iter()
-        .filter(|one| one.event.aggregate_id() == held.uuid())
-        .map(|one| one.event.version())
-        .skip_while(|version| *version != 3)
-        .collect();
-    assert_eq!(after, [3, 4, 5]);
-}
-
-#[tokio::test]
-async fn poison_stops_its_partition_and_is_never_passed_even_by_a_restart() {
-    let bus = TestBus::new().await;
-    let (stuck, free) = keys_of_two_partitions(&bus).await;
-    let mut poison = level(stuck, 3).encode(Encoding::Json);
-    poison.value = b"{ this is no event".to_vec();
-    bus.send(&[level(stuck, 2)]).await;
-    bus.send_record(TOPIC, poison).await;
-    bus.send(&[level(stuck, 4), level(free, 2)]).await;
-
-    let settings = bus.program_settings();
-    let mut seen = HashSet::new();
-    for version in 3..=4 {
-        let role = Probe::willing(TOPIC);
-        let running = start(&role, &settings);
-        let versions = |key: ProductId| {
-            first_versions(&role.handled())
-                .remove(&key.uuid())
-                .unwrap_or_default()
-        };
-        bus.send(&[level(free, version)]).await;
-        eventually("the other partition flows", BOUND, async || {
-            versions(free).contains(&version).then_some(())
-        })
-        .await;
-        running.stop().await;
-        seen.extend(versions(stuck));
-    }
-    assert_eq!(
-        seen,
-        HashSet::from([1, 2]),
-        "what came before the poison, and nothing after it"
-    );
-    let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
-    assert_eq!(
-        committed,
-        20 + 1 + 3,
-        "the first records, one before the poison, three of the other"
-    );
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_this_version_does_not_know_is_applied_by_its_state_or_passed_over() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let key = keys(1)[0];
     let rename = |version, word: &str| {
         let mut record = level(key, version).encode(Encoding::Json);
@@ -270,7 +155,7 @@ async fn what_this_version_does_not_know_is_applied_by_its_state_or_passed_over(
         .await;
     bus.send(&[level(key, 2)]).await;
     let role = Probe::willing(TOPIC);
-    let running = start(&role, &bus.program_settings());
+    let running = start(&role, &db, &bus.program_settings());
     role.wait_for(2).await;
     running.stop().await;
     let kinds: Vec<_> = role
@@ -281,14 +166,14 @@ async fn what_this_version_does_not_know_is_applied_by_its_state_or_passed_over(
     assert_eq!(kinds, ["stock.counted_by_robots", "stock.level_changed"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let keys = keys(9);
     let settings = bus.program_settings();
     bus.send(&levels(&keys, 1..=2)).await;
     let role = Probe::willing(TOPIC);
-    let running = start(&role, &settings);
+    let running = start(&role, &db, &settings);
     role.wait_for(18).await;
     running.stop().await;
     let committed: i64 = bus.committed(ROLE, TOPIC).await.values().sum();
@@ -300,7 +185,7 @@ async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
     bus.send(&levels(&keys, 3..=4)).await;
     let again = Probe::willing(TOPIC);
     let started = Instant::now();
-    let running = start(&again, &settings);
+    let running = start(&again, &db, &settings);
     again.wait_for(18).await;
     let took = started.elapsed();
     running.stop().await;
@@ -318,18 +203,18 @@ async fn shutdown_commits_and_a_restart_goes_on_there_at_once() {
     assert!(took < Duration::from_secs(4), "the restart took {took:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_copies_share_the_partitions_and_one_takes_over_from_the_other() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let keys = keys(12);
     let mut settings = bus.program_settings();
     let (first, second) = (Probe::willing(TOPIC), Probe::willing(TOPIC));
-    let running_first = start(&first, &settings);
+    let running_first = start(&first, &db, &settings);
     bus.send(&levels(&keys, 1..=1)).await;
     first.wait_for(12).await;
 
     settings.consumer.slot = 1;
-    let running_second = start(&second, &settings);
+    let running_second = start(&second, &db, &settings);
     let mut version = 1;
     eventually("the second copy's share", BOUND, async || {
         version += 1;
@@ -366,15 +251,15 @@ async fn two_copies_share_the_partitions_and_one_takes_over_from_the_other() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_copy_with_the_same_slot_is_told_so() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let settings = bus.program_settings();
     let role = Probe::willing(TOPIC);
     bus.send(&levels(&keys(3), 1..=1)).await;
-    let first = start(&role, &settings);
+    let first = start(&role, &db, &settings);
     role.wait_for(3).await;
-    let second = start(&Probe::willing(TOPIC), &settings);
+    let second = start(&Probe::willing(TOPIC), &db, &settings);
     let error = first
         .ended()
         .await
@@ -386,13 +271,13 @@ async fn a_second_copy_with_the_same_slot_is_told_so() {
     second.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_it_waits_and_stops_when_told() {
-    let bus = TestBus::new().await;
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
     let mut settings = bus.program_settings();
     settings.kafka.brokers = "127.0.0.1:1".to_owned();
     let role = Probe::willing(TOPIC);
-    let running = start(&role, &settings);
+    let running = start(&role, &db, &settings);
     running.stop().await;
     assert_eq!(role.calls(), 0);
 }

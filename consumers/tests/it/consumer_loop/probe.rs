@@ -9,7 +9,7 @@ use shop_core::domain::{EventId, ProductId, StockLevel, Timestamp};
 use shop_core::events::{Envelope, Event, EventType, Payload, Topic};
 use shop_core::runtime::settings::Settings;
 use shop_core::runtime::{Shutdown, ids};
-use shop_core::testkit::eventually;
+use shop_core::testkit::{TestDb, eventually};
 use tokio::task::JoinHandle;
 
 pub const ROLE: &str = "probe";
@@ -165,10 +165,11 @@ pub struct Running {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-pub fn start(role: &Arc<Probe>, settings: &Settings) -> Running {
+pub fn start(role: &Arc<Probe>, db: &TestDb, settings: &Settings) -> Running {
     let (role, settings, stop) = (Arc::clone(role), settings.clone(), Shutdown::new());
+    let db = db.db().clone();
     let shutdown = stop.clone();
-    let task = tokio::spawn(async move { consume(role, &settings, shutdown, None).await });
+    let task = tokio::spawn(async move { consume(role, &db, &settings, shutdown, None).await });
     Running { stop, task }
 }
 

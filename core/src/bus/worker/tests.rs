@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use rdkafka::mocking::MockCluster;
 
 use super::*;
-use crate::bus::{Producer, inspect};
+use crate::bus::{HandleError, Producer, inspect};
 use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
-use crate::events::{DecodeError, Encoding, Envelope, Event, EventType, Payload, Source, Topic};
+use crate::events::{DecodeError, Encoding, Envelope, Event, EventType, Payload, RawRecord, Topic};
 use crate::runtime::ids;
 
 const TOPIC: Topic = Topic::StockLevels;
@@ -18,6 +18,7 @@ struct Probe {
     seen: Mutex<Vec<i64>>,
     called: tokio::sync::Notify,
     answer: Mutex<Option<Result<Vec<Outcome>, HandleError>>>,
+    later_states_suffice: bool,
 }
 
 impl Role for Probe {
@@ -29,6 +30,10 @@ impl Role for Probe {
         &[TOPIC]
     }
 
+    fn later_states_suffice(&self) -> bool {
+        self.later_states_suffice
+    }
+
     async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
         let offsets = batch.iter().map(|one| one.source.offset);
         self.seen.lock().unwrap().extend(offsets);
@@ -38,16 +43,28 @@ impl Role for Probe {
     }
 }
 
-/// A worker whose broker is nowhere: what it does with a batch does not need one.
+/// A worker whose broker is nowhere, as is the table of what is parked: what it does with a batch needs neither.
 fn worker() -> Worker<Probe> {
-    let settings = Settings::read(&|name| match name {
-        "KAFKA_BROKERS" => Some("127.0.0.1:1".to_owned()),
-        _ => None,
-    });
-    Worker::new(Arc::default(), &settings.unwrap(), 0).unwrap()
+    let settings = settings("127.0.0.1:1");
+    let db = nowhere(&settings);
+    Worker::new(Arc::default(), db, &settings, 0).unwrap()
 }
 
-fn record(partition: i32, offset: i64) -> Record {
+fn settings(brokers: &str) -> Settings {
+    let settings = Settings::read(&|name| match name {
+        "KAFKA_BROKERS" => Some(brokers.to_owned()),
+        "MYSQL_DSN" => Some("mysql://shop:shop@127.0.0.1:1/shop".to_owned()),
+        _ => None,
+    });
+    settings.unwrap()
+}
+
+fn nowhere(settings: &Settings) -> Db {
+    Db::new(&settings.mysql, settings.kafka.encoding).unwrap()
+}
+
+/// A record of a key of its own.
+fn record(partition: i32, offset: i64) -> Polled {
     let product_id = ProductId::from_uuid(ids::fresh());
     let level = StockLevel {
         product_id,
@@ -68,15 +85,18 @@ fn record(partition: i32, offset: i64) -> Record {
         partition,
         offset,
     };
-    Record {
+    let raw = RawRecord {
+        key: Some(event.aggregate_id().as_bytes().to_vec()),
+        ..RawRecord::default()
+    };
+    Polled {
         source,
-        key: None,
-        bytes: 0,
+        raw,
         event: Ok(event),
     }
 }
 
-fn batch(records: Vec<Record>) -> Batch {
+fn batch(records: Vec<Polled>) -> Batch {
     Batch {
         records,
         polled_at: Instant::now(),
@@ -114,7 +134,7 @@ async fn a_batch_that_is_too_old_is_read_again_and_not_handled() {
 }
 
 #[tokio::test]
-async fn nothing_behind_poison_is_handled_in_its_partition() {
+async fn nothing_passes_poison_that_can_not_be_parked() {
     let mut worker = worker();
     let mut poison = record(0, 6);
     poison.event = Err(DecodeError::MissingHeader("ce_id"));
@@ -126,14 +146,18 @@ async fn nothing_behind_poison_is_handled_in_its_partition() {
             record(1, 8),
         ]))
         .await;
-    assert_eq!(*worker.role.seen.lock().unwrap(), [5, 8]);
-    assert_eq!(held(&worker), [(0, 6)]);
+    assert_eq!(
+        *worker.role.seen.lock().unwrap(),
+        [5, 7, 8],
+        "other keys are handled"
+    );
+    assert_eq!(held(&worker), [(0, 6)], "and come again");
 }
 
 #[tokio::test]
-async fn what_comes_after_a_record_to_be_tried_again_is_read_again_with_it() {
+async fn nothing_passes_a_record_to_be_tried_again_that_can_not_be_parked() {
     let mut worker = worker();
-    let retry = Outcome::Retry("not yet".into());
+    let retry = Outcome::retry("not yet");
     let outcomes = vec![Outcome::Applied, retry, Outcome::Applied, Outcome::Refused];
     *worker.role.answer.lock().unwrap() = Some(Ok(outcomes));
     worker
@@ -145,6 +169,30 @@ async fn what_comes_after_a_record_to_be_tried_again_is_read_again_with_it() {
         ]))
         .await;
     assert_eq!(held(&worker), [(0, 6)]);
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_because_of_a_record_is_handled_one_by_one() {
+    let mut worker = worker();
+    let blame = HandleError::of_a_record(anyhow::anyhow!("too large"));
+    *worker.role.answer.lock().unwrap() = Some(Err(blame));
+    worker
+        .work(batch(vec![record(0, 5), record(1, 8), record(0, 6)]))
+        .await;
+    let seen = worker.role.seen.lock().unwrap().clone();
+    assert_eq!(seen, [5, 8, 6, 5, 8, 6]);
+    assert_eq!(held(&worker), [], "each of them is fine alone");
+}
+
+#[tokio::test]
+async fn nothing_is_handled_while_it_is_not_known_what_is_parked() {
+    let mut worker = worker();
+    worker.lot.take_over((TOPIC, 0));
+    worker
+        .work(batch(vec![record(0, 5), record(1, 8), record(0, 6)]))
+        .await;
+    assert_eq!(*worker.role.seen.lock().unwrap(), [8]);
+    assert_eq!(held(&worker), [(0, 5)]);
 }
 
 #[tokio::test]
@@ -173,15 +221,17 @@ async fn a_role_that_gives_too_few_outcomes_has_handled_nothing() {
 async fn after_the_broker_was_away_it_goes_on_where_it_was() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(TOPIC.as_str(), 1, 1).unwrap();
-    let brokers = cluster.bootstrap_servers();
-    let settings = Settings::read(&|name| (name == "KAFKA_BROKERS").then(|| brokers.clone()));
-    let settings = settings.unwrap();
+    let settings = settings(&cluster.bootstrap_servers());
     let producer = Producer::new(&settings.kafka, "test").unwrap();
     let send = async |offset| {
         let event = record(0, offset).event.unwrap().encode(Encoding::Json);
         producer.send_all(vec![(TOPIC, event)]).await.unwrap();
     };
-    let role = Arc::new(Probe::default());
+    // It goes on without knowing what is parked.
+    let role = Arc::new(Probe {
+        later_states_suffice: true,
+        ..Probe::default()
+    });
     let seen = async |count: usize| {
         let arrived = async {
             while role.seen.lock().unwrap().len() < count {
@@ -193,7 +243,7 @@ async fn after_the_broker_was_away_it_goes_on_where_it_was() {
             .expect("the records arrive");
     };
     let stop = Shutdown::new();
-    let worker = Worker::new(Arc::clone(&role), &settings, 0).unwrap();
+    let worker = Worker::new(Arc::clone(&role), nowhere(&settings), &settings, 0).unwrap();
     let running = tokio::spawn(worker.run(stop.clone()));
     send(0).await;
     seen(1).await;
