@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --release --locked --package shop-api --package shop-consumers \
     && mkdir /programs \
-    && for program in api outbox-relay stock-reservation order-saga projector; do \
+    && for program in api outbox-relay stock-reservation order-saga projector ops; do \
         cp "target/release/$program" /programs/ || exit 1; \
     done
 

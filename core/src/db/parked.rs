@@ -91,33 +91,39 @@ pub async fn insert(
         let (now, later) = left.split_at(fits.count().max(1));
         let rows: Vec<_> = now
             .iter()
-            .map(|New { source, raw, failed }| {
-                let state = failed.as_ref().map_or(State::Behind, |_| State::Failing);
-                let wait = failed.as_ref().map(|(_, wait)| wait * 1_000);
-                let failed_at = failed.as_ref().map(|_| 0_i64);
-                let why = failed.as_ref().map(|(why, _)| why);
-                (
+            .map(
+                |New {
+                     source,
+                     raw,
+                     failed,
+                 }| {
+                    let state = failed.as_ref().map_or(State::Behind, |_| State::Failing);
+                    let wait = failed.as_ref().map(|(_, wait)| wait * 1_000);
+                    let failed_at = failed.as_ref().map(|_| 0_i64);
+                    let why = failed.as_ref().map(|(why, _)| why);
                     (
-                        t::consumer.eq(consumer),
-                        t::topic.eq(source.topic.as_str()),
-                        t::partition_no.eq(source.partition),
-                        t::log_offset.eq(source.offset),
-                        t::record_key.eq(raw.key.as_deref()),
-                        t::headers.eq(raw.encode_headers()),
-                        t::payload.eq(raw.value.as_deref()),
-                    ),
-                    (
-                        t::state.eq(state.as_str()),
-                        t::tries.eq(0),
-                        t::next_try_at.eq(in_micros(wait)),
-                        t::first_failed_at.eq(in_micros(failed_at)),
-                        t::last_failed_at.eq(in_micros(failed_at)),
-                        t::parked_at.eq(sql::<Datetime>("NOW(3)")),
-                        t::cause.eq(why.map(|why| bounded(&why.cause))),
-                        t::causes.eq(why.map(|why| bounded(&why.causes))),
-                    ),
-                )
-            })
+                        (
+                            t::consumer.eq(consumer),
+                            t::topic.eq(source.topic.as_str()),
+                            t::partition_no.eq(source.partition),
+                            t::log_offset.eq(source.offset),
+                            t::record_key.eq(raw.key.as_deref()),
+                            t::headers.eq(raw.encode_headers()),
+                            t::payload.eq(raw.value.as_deref()),
+                        ),
+                        (
+                            t::state.eq(state.as_str()),
+                            t::tries.eq(0),
+                            t::next_try_at.eq(in_micros(wait)),
+                            t::first_failed_at.eq(in_micros(failed_at)),
+                            t::last_failed_at.eq(in_micros(failed_at)),
+                            t::parked_at.eq(sql::<Datetime>("NOW(3)")),
+                            t::cause.eq(why.map(|why| bounded(&why.cause))),
+                            t::causes.eq(why.map(|why| bounded(&why.causes))),
+                        ),
+                    )
+                },
+            )
             .collect();
         for part in parts(&rows, 14) {
             diesel::insert_into(parked_records::table)

@@ -151,7 +151,7 @@ fn builder() -> PrometheusBuilder {
 }
 
 fn describe() {
-    for metric in &ALL {
+    for metric in ALL {
         match metric.kind {
             Kind::Counter => describe_counter!(metric.name, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
@@ -172,7 +172,7 @@ mod tests {
     fn every_metric_is_listed_once_under_a_name_with_its_unit() {
         let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), ALL.len(), "a name is listed twice");
-        for metric in &ALL {
+        for metric in ALL {
             let suffix = match metric.kind {
                 Kind::Counter => "_total",
                 Kind::Gauge => "",
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn buckets_rise_and_those_of_messages_double_from_a_millisecond() {
-        for metric in &ALL {
+        for metric in ALL {
             if let Kind::Histogram(buckets) = metric.kind {
                 assert!(
                     buckets.is_sorted_by(|a, b| a < b),
