@@ -8,7 +8,7 @@ use super::{Call, CommandError};
 use crate::db::{Db, inbox, outbox, stock};
 use crate::domain::refusal::{Entity, path};
 use crate::domain::stock::{
-    Decision, HoldState, Movement, MovementKind, OrderFacts, StockLevel, Warehouse,
+    Decision, Hold, HoldState, Movement, MovementKind, OrderFacts, StockLevel, Warehouse,
 };
 use crate::domain::{EventId, OrderId, ProductId, Refusal, Timestamp};
 use crate::events::{Event, EventType, Payload, StockDecision, TraceParent};
@@ -145,7 +145,8 @@ pub async fn settle_orders(
             .collect();
 
         stock::save_levels(tx, batch.warehouse.changed_levels()).await?;
-        stock::save_holds(tx, batch.warehouse.changed_holds()).await?;
+        let is_new = |order| batch.warehouse.is_new(order);
+        stock::save_holds(tx, batch.warehouse.changed_holds(), is_new).await?;
         stock::append_movements(tx, at, batch.warehouse.movements()).await?;
         outbox::append(tx, db.encoding(), &batch.into_events()).await?;
         let mut handled: Vec<EventId> = event_ids
@@ -185,14 +186,7 @@ impl Batch {
             && let Some(hold) = self.warehouse.hold(record.facts.order_id)
         {
             let call = Call::within(self.at, record.trace.clone());
-            let announced = StockDecision {
-                order_id: hold.order_id,
-                version: hold.version,
-                order_version: hold.order_version,
-                state: Some(state),
-                lines: hold.lines.clone(),
-                shortages: hold.shortages.clone(),
-            };
+            let announced = announcement(hold);
             for units in &hold.lines {
                 self.traces.insert(units.product_id, record.trace.clone());
             }
@@ -212,7 +206,19 @@ impl Batch {
     }
 }
 
-fn event_type(state: HoldState) -> EventType {
+/// What is announced of what was done for an order.
+pub(super) fn announcement(hold: &Hold) -> StockDecision {
+    StockDecision {
+        order_id: hold.order_id,
+        version: hold.version,
+        order_version: hold.order_version,
+        state: Some(hold.state),
+        lines: hold.lines.clone(),
+        shortages: hold.shortages.clone(),
+    }
+}
+
+pub(super) fn event_type(state: HoldState) -> EventType {
     match state {
         HoldState::Held => EventType::StockReserved,
         HoldState::Rejected => EventType::StockRejected,

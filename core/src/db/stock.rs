@@ -63,6 +63,37 @@ pub async fn lock_levels(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// Levels by product, those after `after`, without a lock.
+pub async fn levels_after(
+    conn: &mut Conn,
+    after: Option<ProductId>,
+    limit: i64,
+) -> Result<Vec<StockLevel>, StoreError> {
+    let mut page = stock::table
+        .order(stock::product_id)
+        .limit(limit)
+        .select(LevelRow::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        page = page.filter(stock::product_id.gt(after));
+    }
+    let rows: Vec<LevelRow> = page.load(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The levels of some products, without a lock.
+pub async fn levels(
+    conn: &mut Conn,
+    products: &[ProductId],
+) -> Result<Vec<StockLevel>, StoreError> {
+    let rows: Vec<LevelRow> = stock::table
+        .filter(stock::product_id.eq_any(products))
+        .select(LevelRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
 /// Inserts levels, or saves those that were locked before, all together.
 pub async fn save_levels(
     conn: &mut Conn,
@@ -120,6 +151,10 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
         .select(LineRow::as_select())
         .load(conn)
         .await?;
+    assemble(rows, lines)
+}
+
+fn assemble(rows: Vec<HoldRow>, lines: Vec<LineRow>) -> Result<Vec<Hold>, StoreError> {
     let mut by_order: HashMap<OrderId, Vec<LineRow>> = HashMap::new();
     for line in lines {
         by_order.entry(line.order_id).or_default().push(line);
@@ -130,6 +165,49 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
             hold(&row, lines)
         })
         .collect()
+}
+
+/// What was done for the orders of a range of ids, by id, without a lock.
+pub async fn holds_within(
+    conn: &mut Conn,
+    range: (Option<OrderId>, Option<OrderId>),
+) -> Result<Vec<Hold>, StoreError> {
+    let (after, to) = range;
+    let mut rows = stock_orders::table
+        .order(stock_orders::order_id)
+        .select(HoldRow::as_select())
+        .into_boxed();
+    let mut lines = stock_order_lines::table
+        .order((stock_order_lines::order_id, stock_order_lines::line))
+        .select(LineRow::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        rows = rows.filter(stock_orders::order_id.gt(after));
+        lines = lines.filter(stock_order_lines::order_id.gt(after));
+    }
+    if let Some(to) = to {
+        rows = rows.filter(stock_orders::order_id.le(to));
+        lines = lines.filter(stock_order_lines::order_id.le(to));
+    }
+    let rows: Vec<HoldRow> = rows.load(conn).await?;
+    let lines: Vec<LineRow> = lines.load(conn).await?;
+    assemble(rows, lines)
+}
+
+/// What was done for some orders, without a lock.
+pub async fn holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>, StoreError> {
+    let rows: Vec<HoldRow> = stock_orders::table
+        .filter(stock_orders::order_id.eq_any(orders))
+        .select(HoldRow::as_select())
+        .load(conn)
+        .await?;
+    let lines: Vec<LineRow> = stock_order_lines::table
+        .filter(stock_order_lines::order_id.eq_any(orders))
+        .order((stock_order_lines::order_id, stock_order_lines::line))
+        .select(LineRow::as_select())
+        .load(conn)
+        .await?;
+    assemble(rows, lines)
 }
 
 fn hold(row: &HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {
@@ -166,10 +244,11 @@ fn hold(row: &HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {
     })
 }
 
-/// Saves what was done for orders: new ones with their lines, known ones with their state; lines never change.
+/// Saves what was done for orders: their state, and the lines of those that are new; lines never change.
 pub async fn save_holds<'a>(
     conn: &mut Conn,
     holds: impl IntoIterator<Item = &'a Hold>,
+    is_new: impl Fn(OrderId) -> bool,
 ) -> Result<(), StoreError> {
     let (mut states, mut lines) = (Vec::new(), Vec::new());
     for hold in holds {
@@ -179,7 +258,7 @@ pub async fn save_holds<'a>(
             version: hold.version,
             order_version: hold.order_version,
         });
-        if hold.version == 1 {
+        if is_new(hold.order_id) {
             lines.extend(line_rows(hold));
         }
     }

@@ -153,6 +153,20 @@ pub enum MovementKind {
 }
 
 impl MovementKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Received,
+        Self::Adjusted,
+        Self::Reserved,
+        Self::Released,
+        Self::Shipped,
+    ];
+
+    /// The kind of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word that tables use.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -198,6 +212,7 @@ pub struct Warehouse {
     holds: HashMap<OrderId, Hold>,
     changed_levels: BTreeSet<ProductId>,
     changed_holds: BTreeSet<OrderId>,
+    new_holds: BTreeSet<OrderId>,
     movements: Vec<Movement>,
 }
 
@@ -278,6 +293,7 @@ impl Warehouse {
             self.move_units(facts.order_id, units, MovementKind::Reserved);
         }
         self.changed_holds.insert(facts.order_id);
+        self.new_holds.insert(facts.order_id);
         self.holds.insert(facts.order_id, hold);
         decision
     }
@@ -344,6 +360,11 @@ impl Warehouse {
         self.changed_holds
             .iter()
             .filter_map(|id| self.holds.get(id))
+    }
+
+    /// Whether nothing was done for an order before these decisions.
+    pub fn is_new(&self, order_id: OrderId) -> bool {
+        self.new_holds.contains(&order_id)
     }
 
     /// The ledger lines to append, in the order in which they happened.

@@ -249,3 +249,21 @@ async fn stock_is_decided_while_somebody_changes_the_product() {
     assert_eq!(decided, [Decision::Decided(HoldState::Held)]);
     db.take_outbox().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_held_and_canceled_within_one_batch_keeps_its_lines() {
+    let db = TestDb::new().await;
+    let customer = db.customer().await;
+    let mug = db.product(10).await;
+    let order = db.order(customer.id, mug.id, 2).await;
+    db.take_outbox().await;
+    let canceled = later(&order, 2, OrderStatus::Canceled);
+    let decided = settle_stock(&db, &[record(&order), record(&canceled)]).await;
+    assert_eq!(
+        decided,
+        [HoldState::Held, HoldState::Released].map(Decision::Decided)
+    );
+    assert_eq!(db.count("SELECT COUNT(*) FROM stock_order_lines").await, 1);
+    assert_eq!(db.ledger_differences().await, 0);
+    db.take_outbox().await;
+}
