@@ -10,10 +10,13 @@
 //! batch comes again as duplicates, and a status must not be lost. After a crash between the statuses and the offsets they
 //! are published twice; readers tell by the version.
 //!
+//! Which generation of the views is written, the document of [`gate`] says; a rebuild may change it between two batches.
+//!
 //! A record that the store refuses for good (too large, say) is parked alone, and the rest of its batch is handled one by one. It is obsolete as
 //! soon as a later state of the same aggregate is written: every event carries all of it. MySQL is needed only to park.
 
-mod fold;
+pub(crate) mod fold;
+pub mod gate;
 mod status;
 
 use std::sync::Arc;
@@ -67,6 +70,25 @@ impl<S: StatusSink> Projector<S> {
     }
 }
 
+/// Writes a folded batch, one command per collection.
+pub(crate) async fn write(
+    views: &Views,
+    folded: &fold::Folded,
+) -> Result<fold::WrittenViews, ViewError> {
+    let (users, products, stock_levels, orders) = tokio::try_join!(
+        views.apply_users(folded.users.states()),
+        views.apply_products(folded.products.states()),
+        views.apply_stock_levels(folded.stock_levels.states()),
+        views.apply_orders(folded.orders.states()),
+    )?;
+    Ok(fold::WrittenViews {
+        users,
+        products,
+        stock_levels,
+        orders,
+    })
+}
+
 impl<S: StatusSink> Role for Projector<S> {
     fn name(&self) -> &'static str {
         NAME
@@ -83,19 +105,9 @@ impl<S: StatusSink> Role for Projector<S> {
     /// One write per collection, then the statuses.
     async fn handle(&self, batch: &[Envelope]) -> Result<Vec<Outcome>, HandleError> {
         let folded = fold::fold(batch);
-        let (users, products, stock_levels, orders) = tokio::try_join!(
-            self.views.apply_users(folded.users.states()),
-            self.views.apply_products(folded.products.states()),
-            self.views.apply_stock_levels(folded.stock_levels.states()),
-            self.views.apply_orders(folded.orders.states()),
-        )
-        .map_err(failed_write)?;
-        let written = fold::WrittenViews {
-            users,
-            products,
-            stock_levels,
-            orders,
-        };
+        let written = gate::write(&self.views, &folded)
+            .await
+            .map_err(failed_write)?;
         let statuses = fold::statuses(batch, self.encoding);
         if !statuses.is_empty() {
             let published = self.statuses.publish(statuses).await;

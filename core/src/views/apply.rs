@@ -46,6 +46,20 @@ impl Write {
         })
     }
 
+    /// A document that is encoded already.
+    pub fn from_parts(id: Uuid, version: i64, document: RawDocumentBuf) -> Self {
+        Self {
+            id,
+            version,
+            document,
+        }
+    }
+
+    /// The id and the document.
+    pub fn into_parts(self) -> (Uuid, RawDocumentBuf) {
+        (self.id, self.document)
+    }
+
     fn bytes(&self) -> usize {
         self.document.as_bytes().len()
     }
@@ -67,7 +81,9 @@ struct StoredVersion {
 }
 
 #[derive(Deserialize)]
-struct UpdateAnswer {
+pub(super) struct UpdateAnswer {
+    #[serde(default)]
+    n: i64,
     #[serde(default, rename = "writeErrors")]
     write_errors: Vec<WriteError>,
     #[serde(rename = "writeConcernError")]
@@ -84,6 +100,23 @@ struct WriteError {
 #[derive(Deserialize)]
 struct ConcernError {
     code: i32,
+}
+
+impl UpdateAnswer {
+    /// How many documents a command without several statements has changed or made; none if its `_id` was there already.
+    pub fn settled(&self) -> Result<i64, ViewError> {
+        if let Some(concern) = &self.write_concern_error {
+            return Err(ViewError::NotDone { code: concern.code });
+        }
+        match self
+            .write_errors
+            .iter()
+            .find(|error| error.code != DUPLICATE_KEY)
+        {
+            Some(error) => Err(ViewError::from_code(error.code)),
+            None => Ok(self.n),
+        }
+    }
 }
 
 impl Views {
@@ -103,17 +136,22 @@ impl Views {
         {
             return Err(ViewError::TooLarge { collection, bytes });
         }
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let name = self.name(collection).await?;
+        let name = name.as_str();
         let mut written = vec![Written::Applied; writes.len()];
         // By id: FerretDB locks the documents of one command one after the other and keeps the locks to its end, so two
         // writers in different orders would be a deadlock (its code 16908292, found after a second and more).
         let mut pending: Vec<usize> = (0..writes.len()).collect();
         pending.sort_by_key(|index| writes[*index].id.bytes());
         for _ in 0..ATTEMPTS {
-            let refused = self.try_all(collection, writes, &pending).await?;
+            let refused = self.try_all(collection, name, writes, &pending).await?;
             if refused.is_empty() {
                 return Ok(written);
             }
-            let stored = self.stored_versions(collection, writes, &refused).await?;
+            let stored = self.stored_versions(name, writes, &refused).await?;
             let (done, lost) = judge(writes, refused, &stored);
             for index in done {
                 written[index] = Written::Duplicate;
@@ -130,6 +168,7 @@ impl Views {
     async fn try_all(
         &self,
         collection: &'static str,
+        name: &str,
         writes: &[Write],
         pending: &[usize],
     ) -> Result<Vec<usize>, ViewError> {
@@ -141,7 +180,7 @@ impl Views {
             }
             let answer = self
                 .within(self.database.run_raw_command(rawdoc! {
-                    "update": collection,
+                    "update": name,
                     "updates": statements,
                     "ordered": false,
                     "writeConcern": { "w": "majority", "j": true },
@@ -172,12 +211,12 @@ impl Views {
 
     async fn stored_versions(
         &self,
-        collection: &'static str,
+        name: &str,
         writes: &[Write],
         wanted: &[usize],
     ) -> Result<HashMap<Uuid, i64>, ViewError> {
         let ids: Vec<Uuid> = wanted.iter().map(|index| writes[*index].id).collect();
-        let collection = self.database.collection::<StoredVersion>(collection);
+        let collection = self.database.collection::<StoredVersion>(name);
         let find = async {
             let cursor = collection
                 .find(doc! { "_id": { "$in": ids } })

@@ -39,7 +39,8 @@ impl Views {
     }
 
     async fn known(&self, name: &'static str, id: uuid::Uuid) -> Result<Option<Known>, ViewError> {
-        let collection = self.database.collection::<KnownFields>(name);
+        let stored_as = self.name(name).await?;
+        let collection = self.database.collection::<KnownFields>(&stored_as);
         let id: Uuid = bson_uuid(id);
         let found = collection
             .find_one(doc! { "_id": id })

@@ -1,12 +1,13 @@
 //! The read side: `MongoDB` documents that the projector writes and the API reads.
 //!
-//! Owns the collections `users`, `products`, `stock_levels` and `orders`, their indexes, and the cursors of lists. Every
+//! Owns the collections `users`, `products`, `stock_levels` and `orders`, once per generation, their indexes, and the cursors of
+//! lists. Every
 //! document carries its aggregate's version; a write replaces a document only if the stored version is older, so repeats
 //! and shuffled events end in the same documents and a version never falls. Deleted documents keep id, version and times
 //! (an order also its statuses) and nothing personal; only [`Views::order_state`] shows them.
 //!
 //! Never reads `MySQL`, never decides anything. To add a view: 1. a file with its document, the conversions both ways,
-//! `apply`, `get` and `list`, 2. its collection and indexes in [`Views::ensure_indexes`], 3. its round trip, its shuffled
+//! `apply`, `get` and `list`, 2. its collection and indexes in [`Views::ensure_indexes`] and its place in [`View`], 3. its round trip, its shuffled
 //! events and its pages in `core/tests/it/views`.
 
 mod apply;
@@ -14,6 +15,8 @@ mod cursor;
 mod error;
 mod fields;
 mod known;
+mod generation;
+mod image;
 mod order_document;
 mod orders;
 mod page;
@@ -31,6 +34,8 @@ pub use apply::Written;
 pub use cursor::{InvalidCursor, OrderCursor, ProductCursor, UserCursor};
 pub use error::ViewError;
 pub use known::Known;
+pub use generation::{FOLLOWS_WITHIN, Served};
+pub use image::{FieldDifference, Image, View};
 pub use orders::{DeletedOrder, OrderFilter, OrderState};
 pub use page::{Page, PageRequest, Take};
 pub use products::{ProductFilter, ProductSort};
@@ -52,6 +57,7 @@ const MAX_IDLE: Duration = Duration::from_mins(1);
 pub struct Views {
     database: Database,
     timeout: Duration,
+    which: generation::Which,
 }
 
 impl std::fmt::Debug for Views {
@@ -87,6 +93,7 @@ impl Views {
         Ok(Self {
             database: client.database(&name),
             timeout: settings.timeout,
+            which: generation::Which::Served(std::sync::Arc::default()),
         })
     }
 
@@ -97,15 +104,18 @@ impl Views {
         Ok(())
     }
 
-    /// Makes the collections and their indexes, where they are missing. Several programs may do so at once.
+    /// Makes the collections and their indexes, where they are missing, in the generation that this works on. Several
+    /// programs may do so at once.
     pub async fn ensure_indexes(&self) -> Result<(), ViewError> {
+        let generation = self.generation().await?;
         let wanted = [
             (users::COLLECTION, users::indexes()),
             (products::COLLECTION, products::indexes()),
             (stock_levels::COLLECTION, Vec::new()),
             (order_document::COLLECTION, orders::indexes()),
         ];
-        for (name, indexes) in wanted {
+        for (collection, indexes) in wanted {
+            let name = &generation::name_in(collection, generation);
             self.ensure_collection(name).await?;
             if !indexes.is_empty() {
                 let models = indexes

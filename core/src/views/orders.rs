@@ -65,7 +65,7 @@ pub struct OrderFilter {
     pub statuses: Vec<OrderStatus>,
 }
 
-fn write(order: &Order) -> Result<Write, ViewError> {
+pub(super) fn write(order: &Order) -> Result<Write, ViewError> {
     let id = bson_uuid(order.id.uuid());
     if order.deleted {
         return Write::new(id, order.version, &DeletedOrderDocument::from(order));
@@ -94,7 +94,8 @@ impl Views {
 
     /// An order, also if it was deleted: a subscriber that fills a gap has to tell "gone" from "not yet there".
     pub async fn order_state(&self, id: OrderId) -> Result<Option<OrderState>, ViewError> {
-        let collection = self.database.collection::<Document>(COLLECTION);
+        let name = self.name(COLLECTION).await?;
+        let collection = self.database.collection::<Document>(&name);
         let filter = doc! { "_id": bson_uuid(id.uuid()) };
         let Some(document) = self.within(collection.find_one(filter)).await? else {
             return Ok(None);

@@ -218,7 +218,10 @@ impl Views {
                 .as_deref()
                 .map(|key| listing.beside(key, Side::Before, true))
         };
+        // Both looks into the same generation.
+        let name = self.name(listing.collection).await?;
         let read = self.read_sorted(
+            &name,
             listing,
             listing.and(after.into_iter().chain(before)),
             backwards,
@@ -226,7 +229,7 @@ impl Views {
         );
         let probe = async {
             match behind {
-                Some(condition) => self.exists(listing, listing.and([condition])).await,
+                Some(condition) => self.exists(&name, listing.and([condition])).await,
                 None => Ok(false),
             }
         };
@@ -250,12 +253,13 @@ impl Views {
 
     async fn read_sorted<D: DeserializeOwned + Send + Sync + Unpin>(
         &self,
+        name: &str,
         listing: &Listing,
         filter: Document,
         backwards: bool,
         limit: usize,
     ) -> Result<Vec<D>, ViewError> {
-        let collection = self.database.collection::<D>(listing.collection);
+        let collection = self.database.collection::<D>(name);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let find = async {
             collection
@@ -269,8 +273,8 @@ impl Views {
         self.within(find).await
     }
 
-    async fn exists(&self, listing: &Listing, filter: Document) -> Result<bool, ViewError> {
-        let collection = self.database.collection::<Document>(listing.collection);
+    async fn exists(&self, name: &str, filter: Document) -> Result<bool, ViewError> {
+        let collection = self.database.collection::<Document>(name);
         let found = self
             .within(collection.find_one(filter).projection(doc! { "_id": 1 }))
             .await?;
@@ -286,7 +290,8 @@ impl Views {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let collection = self.database.collection::<D>(collection);
+        let name = self.name(collection).await?;
+        let collection = self.database.collection::<D>(&name);
         let filter = doc! { "_id": { "$in": ids }, "deleted": { "$ne": true } };
         self.within(async { collection.find(filter).await?.try_collect().await })
             .await

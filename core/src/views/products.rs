@@ -69,7 +69,7 @@ impl TryFrom<ProductDocument> for Product {
     }
 }
 
-fn write(product: &Product) -> Result<Write, ViewError> {
+pub(super) fn write(product: &Product) -> Result<Write, ViewError> {
     let (id, version) = (product.id.uuid(), product.version);
     if product.deleted {
         let rest = Tombstone::new(id, version, product.created_at, product.updated_at);

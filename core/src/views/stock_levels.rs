@@ -47,16 +47,17 @@ impl TryFrom<StockLevelDocument> for StockLevel {
     }
 }
 
+pub(super) fn write(level: &StockLevel) -> Result<Write, ViewError> {
+    let id = bson_uuid(level.product_id.uuid());
+    Write::new(id, level.version, &StockLevelDocument::from(level))
+}
+
 impl Views {
     /// Writes the newest known level of each product; what became of each is at its place in the answer.
     pub async fn apply_stock_levels(
         &self,
         levels: &[StockLevel],
     ) -> Result<Vec<Written>, ViewError> {
-        let write = |level: &StockLevel| {
-            let id = bson_uuid(level.product_id.uuid());
-            Write::new(id, level.version, &StockLevelDocument::from(level))
-        };
         let writes = levels.iter().map(write).collect::<Result<Vec<_>, _>>()?;
         self.apply(COLLECTION, &writes).await
     }

@@ -63,7 +63,7 @@ impl TryFrom<UserDocument> for User {
     }
 }
 
-fn write(user: &User) -> Result<Write, ViewError> {
+pub(super) fn write(user: &User) -> Result<Write, ViewError> {
     let id = bson_uuid(user.id.uuid());
     if user.deleted {
         let rest = Tombstone::new(
