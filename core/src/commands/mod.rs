@@ -14,15 +14,18 @@ mod once;
 pub mod orders;
 mod outcome;
 pub mod products;
+pub mod republish;
 pub mod stock;
 pub mod users;
+
+use uuid::Uuid;
 
 use crate::db::idempotency::Key;
 use crate::db::{StoreError, TransactionError};
 use crate::domain::refusal::path;
 use crate::domain::{EventId, Refusal, Timestamp, Version};
-use crate::events::{Event, EventType, Payload, TraceParent};
-use crate::runtime::{clock, ids};
+use crate::events::{Event, EventType, Payload, TraceParent, event_id};
+use crate::runtime::clock;
 
 /// When a command runs, within which trace, and under which conditions.
 #[derive(Debug, Clone)]
@@ -67,14 +70,19 @@ impl Call {
 
     /// A new event of this call.
     fn event(&self, kind: EventType, payload: Payload) -> Event {
-        let id = EventId::from_uuid(ids::fresh());
-        Event {
-            id,
+        let mut event = Event {
+            id: EventId::from_uuid(Uuid::nil()),
             kind,
             time: self.at,
             trace: self.trace.clone(),
             payload,
-        }
+        };
+        event.id = event_id(
+            event.aggregate_type(),
+            event.aggregate_id(),
+            event.version(),
+        );
+        event
     }
 }
 

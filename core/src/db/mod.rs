@@ -9,15 +9,18 @@ mod connect;
 mod error;
 pub mod idempotency;
 pub mod inbox;
+pub mod ledger;
 pub mod lock;
 mod migrate;
 pub mod orders;
 pub mod outbox;
 pub mod parked;
+pub mod outbox_again;
 mod parts;
 mod pool;
 pub mod products;
 mod schema;
+mod snapshot;
 pub mod stock;
 pub mod types;
 pub mod users;
@@ -27,6 +30,7 @@ pub use diesel_async::pooled_connection::deadpool::BuildError as PoolBuildError;
 pub use error::StoreError;
 pub use migrate::{create_database, migrate};
 pub use pool::{Db, TransactionError, Work};
+pub use snapshot::Snapshot;
 
 /// A connection to MySQL.
 pub type Conn = diesel_async::AsyncMysqlConnection;

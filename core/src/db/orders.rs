@@ -77,6 +77,25 @@ pub async fn lock_many(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, S
         .for_update()
         .load(conn)
         .await?;
+    complete(conn, rows, ids).await
+}
+
+/// Orders with all that belongs to them, deleted or not, without a lock; those that do not exist are left out.
+pub async fn any(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+    let rows: Vec<Row> = orders::table
+        .filter(orders::id.eq_any(ids))
+        .order(orders::id)
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    complete(conn, rows, ids).await
+}
+
+async fn complete(
+    conn: &mut Conn,
+    rows: Vec<Row>,
+    ids: &[OrderId],
+) -> Result<Vec<Order>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -98,6 +117,56 @@ pub async fn lock_many(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, S
         .select(PaymentRow::as_select())
         .load(conn)
         .await?;
+    assemble_all(rows, items, transitions, paid)
+}
+
+/// Orders by id with all that belongs to them, deleted or not, those after `after`, without a lock.
+pub async fn after(
+    conn: &mut Conn,
+    after: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<Order>, StoreError> {
+    let mut page = orders::table
+        .order(orders::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        page = page.filter(orders::id.gt(after));
+    }
+    let rows: Vec<Row> = page.load(conn).await?;
+    let (Some(first), Some(last)) = (rows[..].first(), rows[..].last()) else {
+        return Ok(Vec::new());
+    };
+    // A range instead of a list: what belongs to the page lies together in each table.
+    let (first, last) = (first.id, last.id);
+    let items: Vec<ItemRow> = order_items::table
+        .filter(order_items::order_id.between(first, last))
+        .order((order_items::order_id, order_items::line))
+        .select(ItemRow::as_select())
+        .load(conn)
+        .await?;
+    let transitions: Vec<TransitionRow> = order_transitions::table
+        .filter(order_transitions::order_id.between(first, last))
+        .order((order_transitions::order_id, order_transitions::version))
+        .select(TransitionRow::as_select())
+        .load(conn)
+        .await?;
+    let paid: Vec<PaymentRow> = payments::table
+        .filter(payments::order_id.between(first, last))
+        .order((payments::order_id, payments::recorded_version))
+        .select(PaymentRow::as_select())
+        .load(conn)
+        .await?;
+    assemble_all(rows, items, transitions, paid)
+}
+
+fn assemble_all(
+    rows: Vec<Row>,
+    items: Vec<ItemRow>,
+    transitions: Vec<TransitionRow>,
+    paid: Vec<PaymentRow>,
+) -> Result<Vec<Order>, StoreError> {
     let mut items = by_order(items, |item| item.order_id);
     let mut transitions = by_order(transitions, |transition| transition.order_id);
     let mut paid = by_order(paid, |payment| payment.order_id);

@@ -96,6 +96,46 @@ pub async fn read_many(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Locks products, deleted or not, against changes; those that do not exist are left out.
+pub async fn share_any(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
+    let rows: Vec<Row> = t::products
+        .filter(t::id.eq_any(ids))
+        .order(t::id)
+        .select(Row::as_select())
+        .for_share()
+        .load(conn)
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Products by id, deleted or not, those after `after`, without a lock.
+pub async fn after(
+    conn: &mut Conn,
+    after: Option<ProductId>,
+    limit: i64,
+) -> Result<Vec<Product>, StoreError> {
+    let mut page = t::products
+        .order(t::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        page = page.filter(t::id.gt(after));
+    }
+    let rows: Vec<Row> = page.load(conn).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Those of the products that exist, deleted or not, without a lock.
+pub async fn any(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
+    let rows: Vec<Row> = t::products
+        .filter(t::id.eq_any(ids))
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
 /// Some products that are not deleted, the oldest first.
 pub async fn first(conn: &mut Conn, limit: i64) -> Result<Vec<Product>, StoreError> {
     let rows: Vec<Row> = t::products

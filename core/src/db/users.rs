@@ -97,6 +97,46 @@ pub async fn share(conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreErr
     Ok(row.map(Into::into))
 }
 
+/// Locks users, deleted or not, against changes; those that do not exist are left out.
+pub async fn share_any(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    let rows: Vec<Row> = t::users
+        .filter(t::id.eq_any(ids))
+        .order(t::id)
+        .select(Row::as_select())
+        .for_share()
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Users by id, deleted or not, those after `after`, without a lock.
+pub async fn after(
+    conn: &mut Conn,
+    after: Option<UserId>,
+    limit: i64,
+) -> Result<Vec<User>, StoreError> {
+    let mut page = t::users
+        .order(t::id)
+        .limit(limit)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(after) = after {
+        page = page.filter(t::id.gt(after));
+    }
+    let rows: Vec<Row> = page.load(conn).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Those of the users that exist, deleted or not, without a lock.
+pub async fn any(conn: &mut Conn, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    let rows: Vec<Row> = t::users
+        .filter(t::id.eq_any(ids))
+        .select(Row::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
 /// Some users who are not deleted, the oldest first; tells an empty shop from one that is in use.
 pub async fn first(conn: &mut Conn, limit: i64) -> Result<Vec<User>, StoreError> {
     let rows: Vec<Row> = t::users

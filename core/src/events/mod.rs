@@ -17,6 +17,7 @@ pub mod wire;
 
 pub use event::{
     AggregateType, Envelope, Event, EventType, Payload, Source, StockDecision, TraceParent,
+    event_id,
 };
 pub use raw::RawRecord;
 pub use topic::{Channel, Topic, TopicNames};

@@ -47,7 +47,7 @@ async fn change_order<T>(
 }
 
 /// The event of an order's newest version.
-fn announce(call: &Call, order: &Order) -> Event {
+pub(super) fn announce(call: &Call, order: &Order) -> Event {
     let kind = if order.deleted {
         EventType::OrderDeleted
     } else {
