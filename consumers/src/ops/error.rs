@@ -50,6 +50,7 @@ failures!(
     anyhow::Error,
     std::io::Error,
     shop_core::bus::BusError,
+    shop_core::commands::CommandError,
     shop_core::db::StoreError,
     shop_core::db::PoolBuildError,
     shop_core::views::ViewError

@@ -4,9 +4,13 @@
 //! with a line that names it, asks before it destroys, and with `--dry-run` only prints what it would do.
 //! To add a verb: 1. a file here with its arguments and a `run`, 2. a variant of [`Verb`], 3. its line in [`Verb::run`].
 
+pub mod audit;
 mod consent;
 mod dlq;
 mod error;
+mod progress;
+pub mod republish;
+pub mod views;
 
 use std::process::ExitCode;
 
@@ -17,6 +21,7 @@ use shop_core::runtime::{Program, Settings, telemetry};
 
 pub use consent::Consent;
 pub use error::{EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE, OpsError};
+pub use progress::Progress;
 
 /// Looks into a running shop and repairs it. Settings come from the environment; see docs/settings.md.
 ///
@@ -36,6 +41,11 @@ enum Verb {
     /// Records that could not be handled: look at them, try them again, drop them
     #[command(subcommand)]
     Dlq(dlq::Verb),
+    Audit(audit::Audit),
+    Republish(republish::Republish),
+    /// The generations of the views: which is served, building the next one, removing old ones
+    #[command(subcommand)]
+    Views(views::Verb),
 }
 
 /// What every verb gets.
@@ -52,6 +62,9 @@ impl Verb {
     async fn run(self, desk: &Desk) -> Result<(), OpsError> {
         match self {
             Self::Dlq(verb) => verb.run(desk).await,
+            Self::Audit(verb) => verb.run(desk).await,
+            Self::Republish(verb) => verb.run(desk).await,
+            Self::Views(verb) => verb.run(desk).await,
         }
     }
 }

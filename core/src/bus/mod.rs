@@ -2,7 +2,8 @@
 //! names the Kafka client; knows no role.
 //!
 //! [`consume`] is the loop, [`Role`] what it calls; [`Producer`] sends and says when all of it is acknowledged; [`Tail`]
-//! reads what is new, for everybody; [`parking`] keeps what failed; [`ensure_topics`] makes the topics. To add a topic: 1. a row in
+//! reads what is new, for everybody; [`parking`] keeps what failed; [`Observer`], [`scan`] and [`Replay`] look in from outside;
+//! [`ensure_topics`] makes the topics. To add a topic: 1. a row in
 //! [`Topic`](crate::events::Topic), 2. its contract in [`events`](crate::events), 3. nothing here.
 
 mod admin;
@@ -16,6 +17,7 @@ mod holds;
 #[cfg(any(test, feature = "testkit"))]
 pub mod inspect;
 pub mod parking;
+mod observer;
 mod ping;
 mod positions;
 mod producer;
@@ -29,6 +31,7 @@ pub use admin::{Topics, create_topics, delete_topics, ensure_topics};
 pub use cause::Cause;
 pub use consumer::consume;
 pub use error::BusError;
+pub use observer::{Extent, Extents, Observer, Offsets, Replay, Trace, behind, ends, scan};
 pub use ping::Ping;
 pub use producer::Producer;
 pub use role::{HandleError, Outcome, Role};

@@ -1,0 +1,460 @@
+//! Looking at suspects again until each is either as it should be, or has stayed wrong although everything that was on its
+//! way when it was last seen to change has arrived.
+//!
+//! A *mark* is how this is known: first every outbox row up to the newest has to be sent; then every role has to have
+//! handled the topics up to their ends. A suspect that was as wrong before the mark was set as it is after that is a
+//! violation. One whose versions still move gets a new mark. What is open when patience ends is undecided, and said so.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use shop_core::bus::{Extents, Observer, behind, ends};
+use shop_core::db::{StoreError, ledger, orders, outbox_again, products, stock, users};
+use shop_core::domain::{OrderId, ProductId, UserId};
+use shop_core::events::{AggregateType, Payload, Topic};
+use shop_core::views::{Image, View, Views};
+use uuid::Uuid;
+
+use super::Violation;
+use super::log::{Subject, name};
+use super::order::{Facts, by_order, judge};
+use super::sweep::{Suspect, TOPICS};
+use crate::ops::{Desk, OpsError, Progress};
+use crate::{order_saga, projector, stock_reservation};
+
+/// Suspects per look.
+const CHUNK: usize = 500;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A role and what it reads.
+pub type Reader = (&'static str, &'static [Topic]);
+
+/// The role that writes views.
+pub const PROJECTOR: Reader = (
+    projector::NAME,
+    &[
+        Topic::Users,
+        Topic::Products,
+        Topic::StockLevels,
+        Topic::Orders,
+    ],
+);
+/// Every role.
+const ROLES: [Reader; 3] = [
+    PROJECTOR,
+    (stock_reservation::NAME, &[Topic::Orders]),
+    (order_saga::NAME, &[Topic::Stock]),
+];
+
+/// A suspect that was still wrong, and how.
+struct Open {
+    problems: Vec<Violation>,
+    /// Since when it is wrong in just this way.
+    since: Instant,
+}
+
+/// What became of the suspects.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// What stayed wrong.
+    pub violations: Vec<Violation>,
+    /// What was still on its way when patience ended, and what it waits for.
+    pub undecided: Vec<Violation>,
+    /// What is on its way, in words; empty if nothing is undecided.
+    pub waits_for: Vec<String>,
+}
+
+/// Looks at suspects until they are settled.
+pub async fn settle(
+    desk: &Desk,
+    views: &Views,
+    suspects: Vec<Suspect>,
+    patience: Duration,
+    progress: &Progress,
+) -> Result<Settled, OpsError> {
+    let begun = Instant::now();
+    let mut settled = Settled::default();
+    let mut open: HashMap<Suspect, Open> = HashMap::new();
+    let all: Vec<Suspect> = suspects
+        .into_iter()
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .collect();
+    look(desk, views, &all, &mut open).await?;
+    let mut pause = FIRST_PAUSE;
+    let mut mark = Mark::set(desk, &ROLES).await?;
+    while !open.is_empty() {
+        progress.at(|| format!("{} differences may be on their way", open.len()));
+        let passed = mark.has_passed(desk).await?;
+        let suspects: Vec<Suspect> = open.keys().copied().collect();
+        look(desk, views, &suspects, &mut open).await?;
+        if passed {
+            open.retain(|_, one| {
+                let moved = one.since > mark.set_at;
+                if !moved {
+                    settled.violations.append(&mut one.problems);
+                }
+                moved
+            });
+            mark = Mark::set(desk, &ROLES).await?;
+            continue;
+        }
+        if begun.elapsed() > patience {
+            settled.waits_for = mark.waits_for(desk).await?;
+            settled.undecided = open.drain().flat_map(|(_, one)| one.problems).collect();
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(settled)
+}
+
+/// How far everything has to come that may be on its way now.
+pub struct Mark {
+    set_at: Instant,
+    seq: u64,
+    observers: Vec<(&'static str, &'static [Topic], Observer)>,
+    /// Where the topics ended once the outbox was sent up to `seq`.
+    ends: Option<Extents>,
+}
+
+impl Mark {
+    /// Notes it for some roles.
+    pub async fn set(desk: &Desk, roles: &[Reader]) -> Result<Self, OpsError> {
+        let set_at = Instant::now();
+        let seq = desk
+            .db
+            .transaction("audit", async |tx| outbox_again::last_seq(tx).await)
+            .await?;
+        let observers = roles
+            .iter()
+            .map(|(role, topics)| Ok((*role, *topics, Observer::new(&desk.settings.kafka, role)?)));
+        Ok(Self {
+            set_at,
+            seq,
+            observers: observers.collect::<Result<_, OpsError>>()?,
+            ends: None,
+        })
+    }
+
+    async fn unsent(&self, desk: &Desk) -> Result<u64, OpsError> {
+        let seq = self.seq;
+        Ok(desk
+            .db
+            .transaction("audit", async |tx| {
+                outbox_again::unsent_up_to(tx, seq).await
+            })
+            .await?)
+    }
+
+    /// How many records each role has not handled yet.
+    async fn behind(&self, extents: &Extents) -> Result<Vec<(&'static str, i64)>, OpsError> {
+        let mut all = Vec::new();
+        for (role, topics, observer) in &self.observers {
+            let of_role: Extents = extents
+                .iter()
+                .filter(|((topic, _), _)| topics.contains(topic))
+                .map(|(partition, extent)| (*partition, *extent))
+                .collect();
+            let reached = observer.committed(&of_role).await?;
+            all.push((*role, behind(&reached, &ends(&of_role))));
+        }
+        Ok(all)
+    }
+
+    /// Whether all of it has arrived.
+    pub async fn has_passed(&mut self, desk: &Desk) -> Result<bool, OpsError> {
+        let extents = match &self.ends {
+            Some(extents) => extents.clone(),
+            None if self.unsent(desk).await? > 0 => return Ok(false),
+            None => {
+                let Some((_, _, observer)) = self.observers.first() else {
+                    return Ok(true);
+                };
+                let extents = observer.extents(&TOPICS).await?;
+                self.ends = Some(extents.clone());
+                extents
+            }
+        };
+        Ok(self
+            .behind(&extents)
+            .await?
+            .iter()
+            .all(|(_, records)| *records == 0))
+    }
+
+    async fn waits_for(&self, desk: &Desk) -> Result<Vec<String>, OpsError> {
+        let Some(extents) = &self.ends else {
+            let unsent = self.unsent(desk).await?;
+            return Ok(vec![format!("{unsent} events of the outbox are not sent")]);
+        };
+        let late = self.behind(extents).await?.into_iter();
+        Ok(late
+            .filter(|(_, records)| *records > 0)
+            .map(|(role, records)| format!("{role} has {records} records to handle"))
+            .collect())
+    }
+}
+
+/// Looks at suspects: those that are as they should be leave, the others are noted.
+async fn look(
+    desk: &Desk,
+    views: &Views,
+    suspects: &[Suspect],
+    open: &mut HashMap<Suspect, Open>,
+) -> Result<(), OpsError> {
+    let mut problems: HashMap<Suspect, Vec<Violation>> = HashMap::new();
+    for view in View::ALL {
+        let ids = pick(suspects, |suspect| match suspect {
+            Suspect::Document(of, id) if *of == view => Some(*id),
+            _ => None,
+        });
+        for chunk in ids.chunks(CHUNK) {
+            for found in documents(desk, views, view, chunk).await? {
+                if let Some(problem) = found.problem() {
+                    let suspect = Suspect::Document(view, found.id);
+                    problems.entry(suspect).or_default().push(problem);
+                }
+            }
+        }
+    }
+    let ids = pick(suspects, |suspect| match suspect {
+        Suspect::Order(id) => Some(*id),
+        _ => None,
+    });
+    for chunk in ids.chunks(CHUNK) {
+        for (id, problem) in waiting_orders(desk, chunk).await? {
+            let found = problems.entry(Suspect::Order(id)).or_default();
+            found.push(problem);
+        }
+    }
+    let ahead = pick(suspects, |suspect| match suspect {
+        Suspect::Ahead(subject, version) => Some((*subject, *version)),
+        _ => None,
+    });
+    for chunk in ahead.chunks(CHUNK) {
+        for ((subject, version), problem) in still_ahead(desk, chunk).await? {
+            let found = problems
+                .entry(Suspect::Ahead(subject, version))
+                .or_default();
+            found.push(problem);
+        }
+    }
+    let now = Instant::now();
+    for suspect in suspects {
+        let Some(problems) = problems.remove(suspect) else {
+            open.remove(suspect);
+            continue;
+        };
+        match open.get_mut(suspect) {
+            Some(known) if known.problems == problems => {}
+            _ => {
+                let since = now;
+                open.insert(*suspect, Open { problems, since });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pick<T>(suspects: &[Suspect], wanted: impl Fn(&Suspect) -> Option<T>) -> Vec<T> {
+    suspects.iter().filter_map(wanted).collect()
+}
+
+/// A document, and what it should be.
+pub struct Compared {
+    view: View,
+    id: Uuid,
+    /// What the write side says.
+    pub expected: Option<Image>,
+    /// What the view has.
+    pub found: Option<Image>,
+}
+
+impl Compared {
+    fn problem(&self) -> Option<Violation> {
+        let problem = match (&self.expected, &self.found) {
+            (None, None) => return None,
+            (None, Some(_)) => "has a document, but no row".to_owned(),
+            (Some(expected), None) => {
+                let version = expected.version().unwrap_or_default();
+                format!("is missing, the row is at version {version}")
+            }
+            (Some(expected), Some(found)) => {
+                let fields = expected.differences(found);
+                if fields.is_empty() {
+                    return None;
+                }
+                if expected.version() == found.version() {
+                    let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+                    fields.join("; ")
+                } else {
+                    let version = |image: &Image| {
+                        image.version().map_or("none".to_owned(), |v| v.to_string())
+                    };
+                    format!(
+                        "is at version {}, the row at {}",
+                        version(found),
+                        version(expected)
+                    )
+                }
+            }
+        };
+        Some(Violation::of_document(self.view, self.id, problem))
+    }
+
+    /// Whether the document is wrong.
+    pub fn is_wrong(&self) -> bool {
+        self.problem().is_some()
+    }
+}
+
+/// Reads the write side first and the view second, so that a view that is behind is behind.
+pub async fn documents(
+    desk: &Desk,
+    views: &Views,
+    view: View,
+    ids: &[Uuid],
+) -> Result<Vec<Compared>, OpsError> {
+    let mut expected = HashMap::new();
+    for state in states(desk, view, ids).await? {
+        if let Some((_, image)) = Image::of(&state)? {
+            expected.insert(image.id(), image);
+        }
+    }
+    let found = views.images(view, ids).await?;
+    let mut found: HashMap<Uuid, Image> =
+        found.into_iter().map(|image| (image.id(), image)).collect();
+    let compared = ids.iter().map(|id| Compared {
+        view,
+        id: *id,
+        expected: expected.remove(id),
+        found: found.remove(id),
+    });
+    Ok(compared.collect())
+}
+
+/// The states of some rows.
+pub async fn states(desk: &Desk, view: View, ids: &[Uuid]) -> Result<Vec<Payload>, StoreError> {
+    desk.db
+        .transaction("audit", async |tx| {
+            Ok::<_, StoreError>(match view {
+                View::Users => {
+                    let ids: Vec<UserId> = ids.iter().copied().map(UserId::from_uuid).collect();
+                    let users = users::any(tx, &ids).await?;
+                    users.into_iter().map(Payload::User).collect()
+                }
+                View::Products => {
+                    let ids = product_ids(ids);
+                    let products = products::any(tx, &ids).await?;
+                    products.into_iter().map(Payload::Product).collect()
+                }
+                View::StockLevels => {
+                    let ids = product_ids(ids);
+                    let levels = stock::levels(tx, &ids).await?;
+                    levels.into_iter().map(Payload::StockLevel).collect()
+                }
+                View::Orders => {
+                    let ids: Vec<OrderId> = ids.iter().copied().map(OrderId::from_uuid).collect();
+                    let orders = orders::any(tx, &ids).await?;
+                    let boxed = |order| Payload::Order(Box::new(order));
+                    orders.into_iter().map(boxed).collect()
+                }
+            })
+        })
+        .await
+}
+
+fn product_ids(ids: &[Uuid]) -> Vec<ProductId> {
+    ids.iter().copied().map(ProductId::from_uuid).collect()
+}
+
+async fn waiting_orders(
+    desk: &Desk,
+    ids: &[OrderId],
+) -> Result<Vec<(OrderId, Violation)>, OpsError> {
+    let (orders, holds, movements) = desk
+        .db
+        .transaction("audit", async |tx| {
+            let orders = orders::any(tx, ids).await?;
+            let holds = stock::holds(tx, ids).await?;
+            let movements = ledger::of_orders(tx, ids).await?;
+            Ok::<_, StoreError>((orders, holds, movements))
+        })
+        .await?;
+    let movements = by_order(movements);
+    let holds: HashMap<OrderId, _> = holds.iter().map(|hold| (hold.order_id, hold)).collect();
+    let mut problems = Vec::new();
+    for order in &orders {
+        let facts = Facts {
+            order: Some(order),
+            hold: holds.get(&order.id).copied(),
+            movements: movements.get(&order.id).map_or(&[], Vec::as_slice),
+        };
+        for finding in judge(&facts) {
+            let problem = format!("at version {} {}", order.version, finding.problem);
+            let violation = Violation::new(finding.invariant, order.id, problem);
+            problems.push((order.id, violation));
+        }
+    }
+    Ok(problems)
+}
+
+async fn still_ahead(
+    desk: &Desk,
+    ahead: &[(Subject, u32)],
+) -> Result<Vec<((Subject, u32), Violation)>, OpsError> {
+    let mut versions: HashMap<Subject, u32> = HashMap::new();
+    for (view, kind) in [
+        (View::Users, AggregateType::User),
+        (View::Products, AggregateType::Product),
+        (View::StockLevels, AggregateType::StockLevel),
+        (View::Orders, AggregateType::Order),
+    ] {
+        let ids: Vec<Uuid> = of_kind(ahead, kind);
+        if ids.is_empty() {
+            continue;
+        }
+        for state in states(desk, view, &ids).await? {
+            if let Some((_, image)) = Image::of(&state)? {
+                let version = u32::try_from(image.version().unwrap_or_default());
+                versions.insert((kind, image.id()), version.unwrap_or_default());
+            }
+        }
+    }
+    let ids: Vec<OrderId> = of_kind(ahead, AggregateType::Stock)
+        .into_iter()
+        .map(OrderId::from_uuid)
+        .collect();
+    if !ids.is_empty() {
+        let holds = desk
+            .db
+            .transaction("audit", async |tx| stock::holds(tx, &ids).await)
+            .await?;
+        for hold in holds {
+            versions.insert((AggregateType::Stock, hold.order_id.uuid()), hold.version);
+        }
+    }
+    let problems = ahead.iter().filter_map(|(subject, version)| {
+        let row = versions.get(subject).copied().unwrap_or_default();
+        let topic = subject.0.topic();
+        let problem = format!("topic {topic} has version {version}, the row only {row}");
+        (row < *version).then(|| {
+            (
+                (*subject, *version),
+                Violation::new(1, name(*subject), problem),
+            )
+        })
+    });
+    Ok(problems.collect())
+}
+
+fn of_kind(ahead: &[(Subject, u32)], kind: AggregateType) -> Vec<Uuid> {
+    ahead
+        .iter()
+        .filter(|((of, _), _)| *of == kind)
+        .map(|((_, id), _)| *id)
+        .collect()
+}
