@@ -16,8 +16,8 @@ mod group;
 mod holds;
 #[cfg(any(test, feature = "testkit"))]
 pub mod inspect;
-pub mod parking;
 mod observer;
+pub mod parking;
 mod ping;
 mod positions;
 mod producer;

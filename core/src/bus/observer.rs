@@ -272,10 +272,7 @@ impl Replay {
     pub async fn next(&mut self, limit: usize, wait: Duration) -> Result<Vec<TailItem>, BusError> {
         let mut items = Vec::new();
         let consumer = Arc::clone(&self.consumer);
-        let mut polled = match tokio::time::timeout(wait, consumer.recv()).await {
-            Ok(message) => Some(message),
-            Err(_) => None,
-        };
+        let mut polled = tokio::time::timeout(wait, consumer.recv()).await.ok();
         while let Some(message) = polled {
             match message {
                 Ok(message) => {

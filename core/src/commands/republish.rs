@@ -120,8 +120,5 @@ fn product_ids(ids: &[Uuid]) -> Vec<ProductId> {
 
 /// The same call, at the time of the state.
 fn at(call: &Call, at: Timestamp) -> Call {
-    Call {
-        at,
-        trace: call.trace.clone(),
-    }
+    Call::within(at, call.trace.clone())
 }

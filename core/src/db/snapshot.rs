@@ -29,7 +29,7 @@ impl Snapshot {
              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
         );
         match tokio::time::timeout(settings.timeout, begin).await {
-            Ok(begun) => begun?,
+            Ok(done) => done?,
             Err(_) => return Err(too_long(settings.timeout)),
         }
         Ok(Self { conn })

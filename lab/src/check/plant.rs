@@ -13,9 +13,9 @@ use crate::site::Site;
 /// # Errors
 /// If a server does not answer, or there is no order to spoil.
 pub async fn plant(site: &Site) -> anyhow::Result<Vec<String>> {
-    let orders = mongo::open(&site.mongo_uri)
-        .await?
-        .collection::<Document>("orders");
+    let database = mongo::open(&site.mongo_uri).await?;
+    let orders = mongo::served(&database, "orders").await?;
+    let orders = database.collection::<Document>(&orders);
     let view = orders
         .find_one(doc! { "status": "DELIVERED" })
         .await?

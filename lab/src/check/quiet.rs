@@ -166,8 +166,9 @@ async fn view_versions(database: &Database, kind: Kind) -> anyhow::Result<BTreeM
     let Some(collection) = kind.collection() else {
         return Ok(BTreeMap::new());
     };
+    let collection = mongo::served(database, collection).await?;
     let documents: Vec<Document> = database
-        .collection(collection)
+        .collection(&collection)
         .find(doc! {})
         .projection(doc! { "version": 1 })
         .await?

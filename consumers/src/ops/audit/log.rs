@@ -175,7 +175,7 @@ impl<'a> Announced<'a> {
         }
     }
 
-    fn say(&mut self, invariant: u8, subject: Subject, problem: String) {
+    fn say(&mut self, invariant: u8, subject: Subject, problem: &str) {
         let problem = format!("{}: {problem}", subject.0.as_str());
         self.violations
             .push(Violation::new(invariant, name(subject), problem));
@@ -189,7 +189,7 @@ impl<'a> Announced<'a> {
         let row = self.rows.get(&subject).map_or(0, |row| row.version);
         if version > row {
             let problem = format!("the outbox has version {version}, the row only {row}");
-            self.say(1, subject, problem);
+            self.say(1, subject, &problem);
         }
         let logged = self
             .log
@@ -209,7 +209,7 @@ impl<'a> Announced<'a> {
                 let problem = format!(
                     "{event} of version {version} is marked sent, topic {topic} has no such record"
                 );
-                self.say(1, subject, problem);
+                self.say(1, subject, &problem);
             }
         }
         let seen = self.log.seen.get(&subject);
@@ -239,7 +239,7 @@ impl<'a> Announced<'a> {
                         row.version,
                         subject.0.topic()
                     );
-                    self.say(1, *subject, problem);
+                    self.say(1, *subject, &problem);
                 }
                 continue;
             };
@@ -249,7 +249,7 @@ impl<'a> Announced<'a> {
                     "version {version} has no event, neither in the outbox nor in topic {}",
                     subject.0.topic()
                 );
-                self.say(1, *subject, problem);
+                self.say(1, *subject, &problem);
             }
             let first = self
                 .before
@@ -260,7 +260,7 @@ impl<'a> Announced<'a> {
                     "its events begin with version {first}, in the outbox and in topic {}",
                     subject.0.topic()
                 );
-                self.say(1, *subject, problem);
+                self.say(1, *subject, &problem);
             }
         }
         ahead

@@ -59,13 +59,15 @@ impl Audit {
         let mut report = audit(desk, &views, self.patience(), &Progress::new()).await?;
         let found = report.violations.len();
         if self.repair {
-            self.print(&report)?;
-            report.violations = repair::repair(desk, &views, report.violations).await?;
-            if report.violations.len() == found {
-                return report.verdict();
+            // What is going to be changed, and then what is left.
+            if !self.json {
+                self.print(&report)?;
             }
+            report.violations = repair::repair(desk, &views, report.violations).await?;
         }
-        self.print(&report)?;
+        if self.json || !self.repair || report.violations.len() < found {
+            self.print(&report)?;
+        }
         report.verdict()
     }
 

@@ -200,10 +200,10 @@ fn status_fits(order: &Order, hold: &Hold, findings: &mut Vec<Finding>) {
 }
 
 fn lines(order: &Order, hold: &Hold, findings: &mut Vec<Finding>) {
-    let held: BTreeSet<Units> = hold.lines.iter().copied().collect();
+    let taken: BTreeSet<Units> = hold.lines.iter().copied().collect();
     if hold.state == HoldState::Rejected || (hold.state == HoldState::Released && hold.version == 0)
     {
-        if !held.is_empty() {
+        if !taken.is_empty() {
             findings.push(wrong(
                 4,
                 format!("its stock is {}, with lines", hold.state.as_str()),
@@ -219,13 +219,13 @@ fn lines(order: &Order, hold: &Hold, findings: &mut Vec<Finding>) {
             quantity: item.quantity,
         })
         .collect();
-    if held != ordered && !(order.deleted && ordered.is_empty()) {
+    if taken != ordered && !(order.deleted && ordered.is_empty()) {
         findings.push(wrong(
             4,
             format!(
                 "asks for {} lines, of which {} are held as they are",
                 ordered.len(),
-                ordered.intersection(&held).count()
+                ordered.intersection(&taken).count()
             ),
         ));
     }

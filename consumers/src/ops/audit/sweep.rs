@@ -103,7 +103,7 @@ pub async fn sweep(desk: &Desk, views: &Views, progress: &Progress) -> Result<Fo
 async fn read_log(desk: &Desk, extents: &Extents) -> Result<Log, OpsError> {
     let log = Log::new(extents);
     Ok(bus::scan(&desk.settings.kafka, extents, log, |log, trace| {
-        log.take(&trace)
+        log.take(&trace);
     })
     .await?)
 }

@@ -21,7 +21,7 @@ use shop_core::testkit::{TestBus, TestDb, TestViews, eventually};
 use tokio::task::JoinHandle;
 
 /// How long anything may take.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub const BOUND: Duration = Duration::from_mins(1);
 
 pub struct Shop {
     pub db: TestDb,

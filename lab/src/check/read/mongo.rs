@@ -35,6 +35,7 @@ pub async fn read(uri: &str) -> anyhow::Result<Views> {
         let Some(collection) = kind.collection() else {
             continue;
         };
+        let collection = &served(&database, collection).await?;
         let documents: Vec<Document> = database
             .collection(collection)
             .find(doc! {})
@@ -48,6 +49,29 @@ pub async fn read(uri: &str) -> anyhow::Result<Views> {
         views.insert(kind, entities?);
     }
     Ok(views)
+}
+
+/// The name that a view's collection has in the generation that is served.
+///
+/// # Errors
+/// If the server does not answer, or the document that says so makes no sense.
+pub async fn served(database: &Database, collection: &str) -> anyhow::Result<String> {
+    let said = database
+        .collection::<Document>("generations")
+        .find_one(doc! { "_id": "served" })
+        .await?;
+    let generation = match said {
+        None => 1,
+        Some(said) => said
+            .get_i64("generation")
+            .or_else(|_| said.get_i32("generation").map(i64::from))
+            .context("the document that says what is served names no generation")?,
+    };
+    Ok(if generation == 1 {
+        collection.to_owned()
+    } else {
+        format!("{collection}_{generation}")
+    })
 }
 
 fn entity(mut document: Document) -> anyhow::Result<(Uuid, Entity)> {
