@@ -107,6 +107,8 @@ async fn watch_payment_time(db: Db, settings: Arc<Settings>, shutdown: Shutdown)
     }
 }
 
+const WATCH_STOPPED: &str = "the watch over payment times stopped";
+
 /// Runs the program until it is told to stop.
 ///
 /// # Errors
@@ -115,19 +117,24 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
     crate::probe_mysql(&runtime, &db);
-    let watch = tokio::spawn(watch_payment_time(
+    let mut watch = tokio::spawn(watch_payment_time(
         db.clone(),
         settings.clone(),
         runtime.shutdown.clone(),
     ));
     let role = Arc::new(OrderSaga::new(db.clone()));
-    bus::consume(
-        role,
-        &db,
-        settings,
-        runtime.shutdown.clone(),
-        Some(&runtime.health),
-    )
-    .await?;
-    watch.await.context("the watch over payment times stopped")
+    let shutdown = runtime.shutdown.clone();
+    let consuming = bus::consume(role, &db, settings, shutdown, Some(&runtime.health));
+    tokio::pin!(consuming);
+    tokio::select! {
+        done = &mut consuming => {
+            done?;
+            watch.await.context(WATCH_STOPPED)
+        }
+        // A program that no longer cancels what is not paid must not look well.
+        ended = &mut watch => {
+            ended.context(WATCH_STOPPED)?;
+            consuming.await
+        }
+    }
 }

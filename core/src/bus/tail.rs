@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// A reader of one topic's new records.
 pub struct Tail {
-    consumer: Arc<StreamConsumer<Quiet>>,
+    consumer: Option<Arc<StreamConsumer<Quiet>>>,
     settings: KafkaSettings,
     topic: Topic,
 }
@@ -66,7 +66,7 @@ impl Tail {
             .map_err(BusError::away)?
             .map_err(BusError::away)?;
         Ok(Self {
-            consumer,
+            consumer: Some(consumer),
             settings: settings.clone(),
             topic,
         })
@@ -78,7 +78,7 @@ impl Tail {
     /// [`BusError::Fatal`] if the client can not go on: open a new one, and fill what was missed from the view.
     pub async fn next(&mut self) -> Result<TailItem, BusError> {
         loop {
-            let record = match self.consumer.recv().await {
+            let record = match self.consumer().recv().await {
                 Ok(message) => record::read(&self.settings.topics, &message),
                 Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
                     return Err(BusError::Fatal(error.into()));
@@ -93,9 +93,16 @@ impl Tail {
         }
     }
 
+    fn consumer(&self) -> &Arc<StreamConsumer<Quiet>> {
+        let Some(consumer) = &self.consumer else {
+            unreachable!("only `drop` takes it")
+        };
+        consumer
+    }
+
     /// A question to the broker on this reader's connection, for a readiness probe.
     pub fn pinger(&self) -> Ping {
-        let consumer = Arc::downgrade(&self.consumer);
+        let consumer = Arc::downgrade(self.consumer());
         let topic = self.settings.topics.name(self.topic);
         Ping::new(move || {
             let consumer = consumer.upgrade()?;
@@ -107,7 +114,9 @@ impl Tail {
 impl Drop for Tail {
     /// Closing can take a while when the broker is away, and nobody has to wait for it.
     fn drop(&mut self) {
-        drop(group::close(Arc::clone(&self.consumer)));
+        if let Some(consumer) = self.consumer.take() {
+            drop(group::close(consumer));
+        }
     }
 }
 

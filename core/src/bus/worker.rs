@@ -361,7 +361,13 @@ impl<R: Role> Worker<R> {
             Ok(Err(error)) => tracing::warn!("failed to commit: {error}"),
             Err(_) => tracing::warn!("failed to commit within {COMMIT_BOUND:?}"),
         }
-        group::close(self.consumer).await;
+        let Self {
+            consumer,
+            positions,
+            ..
+        } = self;
+        drop(positions); // the last one to hold the consumer closes it, and that blocks
+        group::close(consumer).await;
     }
 }
 
