@@ -4,7 +4,9 @@
 //! until it has arrived or stayed wrong ([`recheck`]). Only what stays wrong is a violation. Reads only, unless `--repair` is said.
 
 mod log;
+mod mark;
 mod order;
+mod read;
 mod recheck;
 mod repair;
 mod stock;
@@ -18,8 +20,9 @@ use serde_json::json;
 use shop_core::views::Views;
 
 pub use log::name as log_name;
-pub use recheck::{Mark, PROJECTOR};
-pub use sweep::{Counts, Documents, states_after};
+pub use mark::{Mark, PROJECTOR};
+pub use read::{Documents, states_after};
+pub use sweep::Counts;
 pub use violation::Violation;
 
 use super::{Desk, OpsError, Progress};

@@ -8,44 +8,23 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use shop_core::bus::{Extents, Observer, behind, ends};
-use shop_core::db::{StoreError, ledger, orders, outbox_again, products, stock, users};
+use shop_core::db::{StoreError, ledger, orders, products, stock, users};
 use shop_core::domain::{OrderId, ProductId, UserId};
-use shop_core::events::{AggregateType, Payload, Topic};
+use shop_core::events::{AggregateType, Payload};
 use shop_core::views::{Image, View, Views};
 use uuid::Uuid;
 
 use super::Violation;
 use super::log::{Subject, name};
+use super::mark::{Mark, ROLES};
 use super::order::{Facts, by_order, judge};
-use super::sweep::{Suspect, TOPICS};
+use super::sweep::Suspect;
 use crate::ops::{Desk, OpsError, Progress};
-use crate::{order_saga, projector, stock_reservation};
 
 /// Suspects per look.
 const CHUNK: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A role and what it reads.
-pub type Reader = (&'static str, &'static [Topic]);
-
-/// The role that writes views.
-pub const PROJECTOR: Reader = (
-    projector::NAME,
-    &[
-        Topic::Users,
-        Topic::Products,
-        Topic::StockLevels,
-        Topic::Orders,
-    ],
-);
-/// Every role.
-const ROLES: [Reader; 3] = [
-    PROJECTOR,
-    (stock_reservation::NAME, &[Topic::Orders]),
-    (order_saga::NAME, &[Topic::Stock]),
-];
 
 /// A suspect that was still wrong, and how.
 struct Open {
@@ -109,93 +88,6 @@ pub async fn settle(
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(settled)
-}
-
-/// How far everything has to come that may be on its way now.
-pub struct Mark {
-    set_at: Instant,
-    seq: u64,
-    observers: Vec<(&'static str, &'static [Topic], Observer)>,
-    /// Where the topics ended once the outbox was sent up to `seq`.
-    ends: Option<Extents>,
-}
-
-impl Mark {
-    /// Notes it for some roles.
-    pub async fn set(desk: &Desk, roles: &[Reader]) -> Result<Self, OpsError> {
-        let set_at = Instant::now();
-        let seq = desk
-            .db
-            .transaction("audit", async |tx| outbox_again::last_seq(tx).await)
-            .await?;
-        let observers = roles
-            .iter()
-            .map(|(role, topics)| Ok((*role, *topics, Observer::new(&desk.settings.kafka, role)?)));
-        Ok(Self {
-            set_at,
-            seq,
-            observers: observers.collect::<Result<_, OpsError>>()?,
-            ends: None,
-        })
-    }
-
-    async fn unsent(&self, desk: &Desk) -> Result<u64, OpsError> {
-        let seq = self.seq;
-        Ok(desk
-            .db
-            .transaction("audit", async |tx| {
-                outbox_again::unsent_up_to(tx, seq).await
-            })
-            .await?)
-    }
-
-    /// How many records each role has not handled yet.
-    async fn behind(&self, extents: &Extents) -> Result<Vec<(&'static str, i64)>, OpsError> {
-        let mut all = Vec::new();
-        for (role, topics, observer) in &self.observers {
-            let of_role: Extents = extents
-                .iter()
-                .filter(|((topic, _), _)| topics.contains(topic))
-                .map(|(partition, extent)| (*partition, *extent))
-                .collect();
-            let reached = observer.committed(&of_role).await?;
-            all.push((*role, behind(&reached, &ends(&of_role))));
-        }
-        Ok(all)
-    }
-
-    /// Whether all of it has arrived.
-    pub async fn has_passed(&mut self, desk: &Desk) -> Result<bool, OpsError> {
-        let extents = match &self.ends {
-            Some(extents) => extents.clone(),
-            None if self.unsent(desk).await? > 0 => return Ok(false),
-            None => {
-                let Some((_, _, observer)) = self.observers.first() else {
-                    return Ok(true);
-                };
-                let extents = observer.extents(&TOPICS).await?;
-                self.ends = Some(extents.clone());
-                extents
-            }
-        };
-        Ok(self
-            .behind(&extents)
-            .await?
-            .iter()
-            .all(|(_, records)| *records == 0))
-    }
-
-    async fn waits_for(&self, desk: &Desk) -> Result<Vec<String>, OpsError> {
-        let Some(extents) = &self.ends else {
-            let unsent = self.unsent(desk).await?;
-            return Ok(vec![format!("{unsent} events of the outbox are not sent")]);
-        };
-        let late = self.behind(extents).await?.into_iter();
-        Ok(late
-            .filter(|(_, records)| *records > 0)
-            .map(|(role, records)| format!("{role} has {records} records to handle"))
-            .collect())
-    }
 }
 
 /// Looks at suspects: those that are as they should be leave, the others are noted.

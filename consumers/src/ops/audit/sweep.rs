@@ -3,24 +3,24 @@
 //! What breaks a rule within the snapshot is a violation, for the rules hold at every commit. What differs between the
 //! snapshot and the rest is a suspect: it may be on its way.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 use shop_core::bus::{self, Extents, Observer};
-use shop_core::db::{Snapshot, StoreError, ledger, orders, outbox_again, products, stock, users};
+use shop_core::db::{Snapshot, StoreError, ledger, orders, outbox_again, stock};
 use shop_core::domain::stock::{Hold, Movement};
-use shop_core::domain::{Order, OrderId, ProductId, UserId};
+use shop_core::domain::{Order, OrderId};
 use shop_core::events::{AggregateType, Payload, Topic};
 use shop_core::runtime::clock;
-use shop_core::views::{Image, View, ViewError, Views};
+use shop_core::views::{Image, View, Views};
 use uuid::Uuid;
 
 use super::log::{Announced, Log, Row, Subject};
 use super::order::{Facts, by_order, judge};
+use super::read::{Documents, states_after};
 use super::{Violation, stock as stock_rules};
 use crate::ops::{Desk, OpsError, Progress};
 
 /// Rows per page.
-const PAGE: usize = 2_000;
 const PAGE_ROWS: i64 = 2_000;
 /// The topics that the relay writes.
 pub const TOPICS: [Topic; 5] = [
@@ -369,111 +369,4 @@ async fn page(
         }
     }
     Ok(page)
-}
-
-/// States of a view's table by id, those after `after`.
-pub async fn states_after(
-    conn: &mut shop_core::db::Conn,
-    view: View,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Payload>, StoreError> {
-    Ok(match view {
-        View::Users => {
-            let after = after.map(UserId::from_uuid);
-            let users = users::after(conn, after, limit).await?;
-            users.into_iter().map(Payload::User).collect()
-        }
-        View::Products => {
-            let after = after.map(ProductId::from_uuid);
-            let products = products::after(conn, after, limit).await?;
-            products.into_iter().map(Payload::Product).collect()
-        }
-        View::StockLevels => {
-            let after = after.map(ProductId::from_uuid);
-            let levels = stock::levels_after(conn, after, limit).await?;
-            levels.into_iter().map(Payload::StockLevel).collect()
-        }
-        View::Orders => {
-            let after = after.map(OrderId::from_uuid);
-            let orders = orders::after(conn, after, limit).await?;
-            let boxed = |order| Payload::Order(Box::new(order));
-            orders.into_iter().map(boxed).collect()
-        }
-    })
-}
-
-/// The documents of a view, by id, read a page ahead.
-pub struct Documents<'a> {
-    views: &'a Views,
-    view: View,
-    after: Option<Uuid>,
-    read: VecDeque<Image>,
-    is_end: bool,
-    /// How many were taken.
-    pub count: u64,
-}
-
-impl<'a> Documents<'a> {
-    /// From the first one on.
-    pub fn new(views: &'a Views, view: View) -> Self {
-        Self {
-            views,
-            view,
-            after: None,
-            read: VecDeque::new(),
-            is_end: false,
-            count: 0,
-        }
-    }
-
-    /// Reads a page, unless there is one.
-    pub async fn fill(&mut self) -> Result<(), ViewError> {
-        if self.read.len() < PAGE && !self.is_end {
-            let page = self.views.images_after(self.view, self.after, PAGE).await?;
-            self.is_end = page.len() < PAGE;
-            self.after = page.last().map(Image::id).or(self.after);
-            self.read.extend(page);
-        }
-        Ok(())
-    }
-
-    async fn first(&mut self) -> Result<Option<Uuid>, ViewError> {
-        if self.read.is_empty() {
-            self.fill().await?;
-        }
-        Ok(self.read.front().map(Image::id))
-    }
-
-    /// The next document, whosever it is.
-    pub async fn next(&mut self) -> Result<Option<Image>, ViewError> {
-        self.first().await?;
-        let image = self.read.pop_front();
-        self.count += u64::from(image.is_some());
-        Ok(image)
-    }
-
-    /// The document of an id, if it is the next.
-    async fn take(&mut self, id: Uuid) -> Result<Option<Image>, ViewError> {
-        if self.first().await? == Some(id) {
-            return self.next().await;
-        }
-        Ok(None)
-    }
-
-    /// Passes over documents before an id: nobody has a row for them.
-    async fn before(&mut self, id: Uuid, suspects: &mut Vec<Suspect>) -> Result<(), ViewError> {
-        while let Some(first) = self.first().await?.filter(|first| *first < id) {
-            suspects.push(Suspect::Document(self.view, first));
-            self.next().await?;
-        }
-        Ok(())
-    }
-
-    async fn rest(&mut self, suspects: &mut Vec<Suspect>) -> Result<(), ViewError> {
-        while let Some(image) = self.next().await? {
-            suspects.push(Suspect::Document(self.view, image.id()));
-        }
-        Ok(())
-    }
 }

@@ -263,6 +263,8 @@ async fn switch(
         let to = next.ends().await?;
         next.catch_up(&to, CATCH_UP, progress).await?;
         open.extend(next.take_touched());
+        // As much as possible before anybody has to wait.
+        level(live, next, open.union(known).copied()).await?;
         progress.step("switching");
         let served = views.served().await?;
         let pause = Served {
@@ -334,19 +336,28 @@ async fn finish(
     next.catch_up(&to, SWITCH, progress).await?;
     let mut documents = next.take_touched();
     documents.extend(open.iter().copied());
-    documents.extend(known.iter().copied());
+    let mut differences = level(live, next, documents).await?;
+    differences.retain(|document, _| !known.contains(document));
+    Ok(differences)
+}
+
+/// Does for writers what they have not done yet, in the generation that is served: while some readers look into one and
+/// some into the other, both must say the same. Nobody is told; that stays the writers' business. Returns what else differs.
+async fn level(
+    live: &Views,
+    next: &Next,
+    documents: impl IntoIterator<Item = (View, Uuid)>,
+) -> Result<Differences, OpsError> {
     let mut differences = compare::some(live, &next.views, documents).await?;
     let behind =
         |difference: &Difference| matches!(difference, Difference::Older(..) | Difference::Missing);
-    // What writers have not done yet is done for them, in the old generation too: while some readers look into one and some
-    // into the other, both must say the same. Nobody is told; that stays the writers' business.
     let late: Vec<(View, Uuid)> = differences
         .iter()
         .filter(|(_, difference)| behind(difference))
         .map(|(document, _)| *document)
         .collect();
     compare::bring_up(live, &next.views, &late).await?;
-    differences.retain(|document, difference| !behind(difference) && !known.contains(document));
+    differences.retain(|_, difference| !behind(difference));
     Ok(differences)
 }
 
