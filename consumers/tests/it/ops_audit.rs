@@ -249,3 +249,32 @@ async fn what_a_program_that_is_down_has_not_done_is_undecided_and_says_whose_tu
     );
     shop.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_a_dead_letter_is_undecided_and_leads_to_the_operator() {
+    let mut shop = Shop::open().await;
+    let order = shop.confirmed().await;
+    shop.assert_sound().await;
+    shop.stop().await;
+    shop.db
+        .execute(&format!(
+            "INSERT INTO parked_records (consumer, topic, partition_no, log_offset, record_key, headers, state, tries, parked_at) \
+             VALUES ('projector', 'orders', 0, 999, '{}', '[]', 'DEAD', 5, NOW(3))",
+            order.id.uuid()
+        ))
+        .await;
+    shop.start();
+    let database = shop.views.database().await;
+    let by_id = doc! { "_id": bson_id(order.id.uuid()) };
+    let back = doc! { "$set": { "version": 1_i64 } };
+    let orders = database.collection::<Document>("orders");
+    orders
+        .update_one(by_id, back)
+        .await
+        .expect("a planted fault");
+    let report = shop.audit().await;
+    assert_eq!(report.violations, []);
+    assert_eq!(report.undecided.len(), 1, "{report:#?}");
+    assert_eq!(report.waits_for, ["1 keys are closed (ops dlq list)"]);
+    shop.stop().await;
+}

@@ -1,10 +1,12 @@
 //! ops republish: a Kafka that lost its data gets everything again, and everybody ends where they would have.
 
+use std::collections::HashSet;
+
 use shop_consumers::ops::republish::Republish;
 use shop_consumers::ops::{OpsError, Progress};
 use shop_core::bus::{delete_topics, ensure_topics};
 use shop_core::domain::{OrderId, OrderStatus};
-use shop_core::events::Topic;
+use shop_core::events::Channel;
 use shop_core::testkit::eventually;
 
 use crate::ops_shop::{BOUND, Shop};
@@ -17,12 +19,15 @@ async fn republish(
 }
 
 async fn lose_kafka(shop: &Shop) {
-    delete_topics(shop.bus.settings(), &Topic::ALL)
+    let all: Vec<Channel> = Channel::all().collect();
+    delete_topics(shop.bus.settings(), &all)
         .await
         .expect("the topics are deleted");
-    eventually("the topics to be gone", BOUND, async || {
+    let mut made = HashSet::new();
+    eventually("the topics to be made anew", BOUND, async || {
         let topics = ensure_topics(shop.bus.settings()).await.ok()?;
-        (topics.created.len() == Topic::ALL.len()).then_some(())
+        made.extend(topics.created);
+        (made.len() == all.len()).then_some(())
     })
     .await;
 }

@@ -3,11 +3,13 @@
 //!
 //! A *mark* is how this is known: first every outbox row up to the newest has to be sent; then every role has to have
 //! handled the topics up to their ends. A suspect that was as wrong before the mark was set as it is after that is a
-//! violation. One whose versions still move gets a new mark. What is open when patience ends is undecided, and said so.
+//! violation. One whose versions still move gets a new mark. What is open when patience ends is undecided, and said so; so is what
+//! waits behind a record that some consumer could not handle.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use shop_core::db::parked::{State, operator};
 use shop_core::db::{StoreError, ledger, orders, products, stock, users};
 use shop_core::domain::{OrderId, ProductId, UserId};
 use shop_core::events::{AggregateType, Payload};
@@ -23,6 +25,8 @@ use crate::ops::{Desk, OpsError, Progress};
 
 /// Suspects per look.
 const CHUNK: usize = 500;
+/// Closed keys that are known of, at most.
+const KEYS: usize = 100_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -66,28 +70,78 @@ pub async fn settle(
     while !open.is_empty() {
         progress.at(|| format!("{} differences may be on their way", open.len()));
         let passed = mark.has_passed(desk).await?;
+        let parked = parked(desk).await?; // before the look: what is handled since is not wrong any more
         let suspects: Vec<Suspect> = open.keys().copied().collect();
         look(desk, views, &suspects, &mut open).await?;
         if passed {
-            open.retain(|_, one| {
-                let moved = one.since > mark.set_at;
-                if !moved {
-                    settled.violations.append(&mut one.problems);
+            open.retain(|suspect, one| {
+                let waits = parked.get(&suspect.id());
+                if one.since > mark.set_at || waits == Some(&Parked::Failing) {
+                    return true;
                 }
-                moved
+                let settled = match waits {
+                    None => &mut settled.violations,
+                    Some(_) => &mut settled.undecided,
+                };
+                settled.append(&mut one.problems);
+                false
             });
             mark = Mark::set(desk, &ROLES).await?;
-            continue;
         }
-        if begun.elapsed() > patience {
+        if begun.elapsed() > patience && !open.is_empty() {
             settled.waits_for = mark.waits_for(desk).await?;
-            settled.undecided = open.drain().flat_map(|(_, one)| one.problems).collect();
-            break;
+            let left = open.drain().flat_map(|(_, one)| one.problems);
+            settled.undecided.extend(left);
+        }
+        if !parked.is_empty() && !settled.undecided.is_empty() {
+            let count = parked.len();
+            settled.waits_for.retain(|line| !line.contains("ops dlq"));
+            settled
+                .waits_for
+                .push(format!("{count} keys are closed (ops dlq list)"));
+        }
+        if passed {
+            continue;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(settled)
+}
+
+/// What becomes of a key that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parked {
+    /// It is tried again.
+    Failing,
+    /// It waits for an operator.
+    Dead,
+}
+
+/// The aggregates whose events some consumer could not handle yet.
+async fn parked(desk: &Desk) -> Result<HashMap<Uuid, Parked>, OpsError> {
+    let keys = desk
+        .db
+        .transaction("audit", async |tx| {
+            operator::keys(tx, &operator::Filter::default(), KEYS).await
+        })
+        .await?;
+    let mut parked = HashMap::new();
+    for one in keys {
+        let key = one.key.and_then(|key| String::from_utf8(key).ok());
+        let Some(id) = key.and_then(|key| Uuid::try_parse(&key).ok()) else {
+            continue;
+        };
+        let state = match one.state {
+            State::Dead => Parked::Dead,
+            State::Failing | State::Behind => Parked::Failing,
+        };
+        // Closed for two consumers: the one that waits for an operator decides.
+        if parked.get(&id) != Some(&Parked::Dead) {
+            parked.insert(id, state);
+        }
+    }
+    Ok(parked)
 }
 
 /// Looks at suspects: those that are as they should be leave, the others are noted.

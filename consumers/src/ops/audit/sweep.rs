@@ -42,6 +42,16 @@ pub enum Suspect {
     Ahead(Subject, u32),
 }
 
+impl Suspect {
+    /// The aggregate's id, which is its events' key.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Document(_, id) | Self::Ahead((_, id), _) => *id,
+            Self::Order(id) => id.uuid(),
+        }
+    }
+}
+
 /// How much was looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -86,8 +86,9 @@ impl Shop {
 
     fn consume(&mut self, role: impl shop_core::bus::Role) {
         let (settings, stop) = (self.settings.clone(), self.stop.clone());
+        let db = self.db.db().clone();
         self.running.push(tokio::spawn(async move {
-            let done = consume(Arc::new(role), &settings, stop, None).await;
+            let done = consume(Arc::new(role), &db, &settings, stop, None).await;
             done.expect("the role runs");
         }));
     }
