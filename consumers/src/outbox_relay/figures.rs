@@ -1,20 +1,29 @@
 //! How much waits in the outbox, as metrics.
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use shop_core::db::{Db, StoreError, outbox};
 use shop_core::runtime::metrics::{OUTBOX_DEPTH, OUTBOX_OLDEST_AGE};
+use tokio::sync::watch;
 
 /// How often the figures are read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Publishes depth and age, over and over; on a connection of its own, so that counting a long backlog does not hold up
-/// sending it.
-pub(super) async fn publish(db: &Db) -> Infallible {
+/// sending it. Looks where the leader looks; before it knows, nowhere.
+pub(super) async fn publish(
+    db: &Db,
+    where_unsent: watch::Receiver<Vec<RangeInclusive<u64>>>,
+) -> Infallible {
     loop {
+        let among = where_unsent.borrow().clone();
+        let among = among.as_slice();
         let read = db
-            .transaction("outbox_depth", async |conn| outbox::depth(conn).await)
+            .transaction("outbox_depth", async move |conn| {
+                outbox::depth(conn, among).await
+            })
             .await;
         match read {
             Ok(depth) => {

@@ -1,6 +1,7 @@
 //! What the leader does: read, send, mark.
 
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use shop_core::bus::Producer;
@@ -8,6 +9,10 @@ use shop_core::db::lock::NamedLock;
 use shop_core::db::outbox;
 use shop_core::runtime::settings::OutboxSettings;
 use shop_core::runtime::{Backoff, Shutdown};
+use tokio::sync::watch;
+
+use super::outlook::Outlook;
+use super::position::Position;
 
 /// How long a batch on its way may take once shutdown is requested.
 const LAST_BATCH: Duration = Duration::from_secs(3);
@@ -22,17 +27,25 @@ pub(super) async fn lead(
     settings: &OutboxSettings,
     shutdown: &Shutdown,
     backoff: &mut Backoff,
+    where_unsent: &watch::Sender<Vec<RangeInclusive<u64>>>,
 ) -> anyhow::Result<()> {
+    let mut outlook = tokio::select! {
+        outlook = Outlook::survey(&mut lock) => outlook?,
+        () = shutdown.requested() => return Ok(()), // the lock goes with the connection
+    };
+    where_unsent.send_replace(outlook.position.ranges());
     while !shutdown.is_requested() {
         let last = async {
             shutdown.requested().await;
             tokio::time::sleep(LAST_BATCH).await;
         };
         let sent = tokio::select! {
-            sent = relay_once(&mut lock, producer, settings.batch) => sent?,
+            sent = relay_step(&mut lock, producer, &mut outlook.position, settings.batch) => sent?,
             () = last => bail!("Kafka did not acknowledge the last batch within {LAST_BATCH:?}"),
         };
         backoff.reset();
+        outlook.sweep(&mut lock).await?;
+        where_unsent.send_replace(outlook.position.ranges());
         if sent < settings.batch {
             // Looking into the outbox is a heartbeat too, so it is never put off for longer than one.
             let pause = settings.poll_interval.min(lock.heartbeat());
@@ -45,23 +58,42 @@ pub(super) async fn lead(
     lock.unlock().await.context("failed to give the lock up")
 }
 
-/// One step: reads the oldest unsent events, sends them, and marks them when Kafka has acknowledged them all. Returns how many
-/// these were.
-///
-/// While it waits for Kafka it keeps the lock alive.
+/// [`relay_step`] of a leader that knows nothing yet: whatever is unsent is found.
 ///
 /// # Errors
-/// If the lock is lost, a statement failed, or Kafka does not take a record. Nothing is marked then, some may have been sent:
-/// purge the producer, and do not use the lock again.
+/// See [`relay_step`].
 pub async fn relay_once(
     lock: &mut NamedLock,
     producer: &Producer,
     batch: usize,
 ) -> anyhow::Result<usize> {
+    relay_step(lock, producer, &mut Position::unknown(), batch).await
+}
+
+/// One step: reads the oldest unsent events that the position allows, sends them, and marks them when Kafka has acknowledged them
+/// all. Returns how many these were, and notes them in the position.
+///
+/// While it waits for Kafka it keeps the lock alive.
+///
+/// # Errors
+/// If the lock is lost, a statement failed, or Kafka does not take a record. Nothing is marked then, some may have been sent:
+/// purge the producer, and use neither the lock nor the position again.
+pub async fn relay_step(
+    lock: &mut NamedLock,
+    producer: &Producer,
+    position: &mut Position,
+    batch: usize,
+) -> anyhow::Result<usize> {
+    let ranges = position.ranges();
+    let among = ranges.as_slice();
     let rows = lock
-        .run(async move |conn| outbox::unsent(conn, batch).await)
+        .run(async move |conn| outbox::unsent_among(conn, among, batch).await)
         .await
         .context("failed to read the outbox")?;
+    let looked_at = Instant::now();
+    if rows.len() < batch {
+        position.found_all(looked_at);
+    }
     if rows.is_empty() {
         return Ok(0);
     }
@@ -86,5 +118,6 @@ pub async fn relay_once(
     lock.run(async move |conn| outbox::mark_sent(conn, marked).await)
         .await
         .context("failed to mark events as sent")?;
+    position.sent(&seqs, looked_at);
     Ok(seqs.len())
 }

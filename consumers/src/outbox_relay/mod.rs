@@ -1,7 +1,7 @@
 //! Sends what commands wrote to the outbox to Kafka.
 //!
 //! Reads: unsent rows of `outbox`, oldest first. Writes: topics `users`, `products`, `orders`, `stock` and `stock-levels`, keyed
-//! by aggregate id, and `outbox.processed_at`.
+//! by aggregate id, and `outbox.processed_at`. Deletes old rows of `outbox` and `processed_events`.
 //!
 //! - One relay is active; the others stand by. The leader is who holds MySQL's named lock, on the connection that it reads
 //!   and marks rows with. A leader that dies loses it at once; one that is paused or cut off loses it after `RELAY_LEASE`, and
@@ -10,11 +10,17 @@
 //!   that wakes up, sends a batch again, whole and in order: whatever comes before a record in it is in the topic already. So the first
 //!   occurrences of an aggregate's versions are 1, 2, 3 …, and consumers absorb the repeats by version.
 //! - Kafka away: rows stay, mutations keep working. The leader waits, keeps its lock alive, and goes on when Kafka answers.
+//! - Reads where an unsent row can still be ([`position`]): in every number that was never seen, never "greater than the last
+//!   one". What it reads does not grow with what was sent, purged or not.
+//! - The leader also deletes what is old (`retention`): sent events, and the memory of handled ones.
 //! - MySQL away, or the lock lost: what is still in the producer's queue is thrown away, and the relay stands for election
 //!   again, with a new connection and a new producer.
 
 mod figures;
 mod leader;
+mod outlook;
+pub mod position;
+mod retention;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,8 +32,11 @@ use shop_core::db::lock::NamedLock;
 use shop_core::runtime::metrics::OUTBOX_LEADER;
 use shop_core::runtime::settings::{KafkaSettings, Settings};
 use shop_core::runtime::{Backoff, Health, Runtime, Shutdown};
+use tokio::sync::watch;
 
-pub use leader::relay_once;
+pub use leader::{relay_once, relay_step};
+pub use outlook::Outlook;
+pub use retention::prune_once;
 
 /// The lock's purpose: its name on the server is `<database>.outbox-relay`.
 pub const LOCK: &str = "outbox-relay";
@@ -89,9 +98,11 @@ async fn term(
     tracing::info!("holds lock {}: sends from now on", lock.name());
     metrics::gauge!(OUTBOX_LEADER).set(1.0);
     let current = producer.get();
+    let (where_unsent, known) = watch::channel(Vec::new());
     let led = tokio::select! {
-        led = leader::lead(lock, &current, &settings.outbox, shutdown, backoff) => led,
-        never = figures::publish(db) => match never {},
+        led = leader::lead(lock, &current, &settings.outbox, shutdown, backoff, &where_unsent) => led,
+        never = figures::publish(db, known) => match never {},
+        never = retention::keep_pruning(db, &settings.retention) => match never {},
     };
     metrics::gauge!(OUTBOX_LEADER).set(0.0);
     figures::forget();

@@ -10,5 +10,7 @@ mod parking;
 mod projector;
 mod relay;
 mod relay_process;
+mod relay_reads;
+mod retention;
 mod roles;
 mod stock_reservation;

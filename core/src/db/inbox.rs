@@ -1,8 +1,10 @@
 //! Table `processed_events`: which events a consumer has had an effect of. A short cut: the state of the rows decides.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 
 use super::parts::parts;
@@ -48,4 +50,21 @@ pub async fn record(
             .await?;
     }
     Ok(())
+}
+
+/// Forgets events that were handled longer ago than `older_than`, by MySQL's clock, the oldest first, `limit` at most.
+/// Returns how many.
+pub async fn prune(
+    conn: &mut Conn,
+    older_than: Duration,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let deleted = diesel::sql_query(
+        "DELETE FROM processed_events WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND ORDER BY processed_at LIMIT ?",
+    )
+    .bind::<BigInt, _>(i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX))
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .execute(conn)
+    .await?;
+    Ok(deleted)
 }

@@ -1,7 +1,11 @@
 //! Table `outbox`: events that are to be sent, written in the transaction of their effects.
 
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Nullable};
+use diesel::sql_types::{BigInt, Double, Nullable, Unsigned};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -66,7 +70,7 @@ async fn insert(conn: &mut Conn, events: Vec<StoredEvent>) -> Result<(), StoreEr
     Ok(())
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = super::schema::outbox, check_for_backend(diesel::mysql::Mysql))]
 struct Row {
     seq: u64,
@@ -83,6 +87,9 @@ struct Row {
 
 /// The oldest unsent events, at most `limit`, by sequence number. Never "greater than the last one": numbers are given
 /// before the commit, so a smaller one can appear later.
+///
+/// Walks over every entry of the index that was marked and is not purged yet: for tests and repairs. The relay uses
+/// [`unsent_among`].
 pub async fn unsent(conn: &mut Conn, limit: usize) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
     let rows: Vec<Row> = t::outbox
         .filter(t::processed_at.is_null())
@@ -92,6 +99,130 @@ pub async fn unsent(conn: &mut Conn, limit: usize) -> Result<Vec<(u64, StoredEve
         .load(conn)
         .await?;
     rows.into_iter().map(stored).collect()
+}
+
+/// The oldest unsent events among these numbers, at most `limit`, by sequence number, as of one moment.
+///
+/// Goes by the primary key, which marking a row leaves as it is: reads no row outside the ranges, purged or not.
+pub async fn unsent_among(
+    conn: &mut Conn,
+    among: &[RangeInclusive<u64>],
+    limit: usize,
+) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
+    let rows: Vec<Row> = diesel::sql_query(format!(
+        "SELECT seq, event_id, aggregate_type, aggregate_id, version, event_type, content_type, payload, traceparent, \
+         created_at FROM outbox FORCE INDEX (PRIMARY) WHERE processed_at IS NULL AND ({}) ORDER BY seq LIMIT {limit}",
+        condition(among)
+    ))
+    .load(conn)
+    .await?;
+    rows.into_iter().map(stored).collect()
+}
+
+/// "One of these numbers", in SQL.
+fn condition(among: &[RangeInclusive<u64>]) -> String {
+    let mut sql = String::from("FALSE");
+    for range in among {
+        let (from, to) = (range.start(), range.end());
+        let written = if *to == u64::MAX {
+            write!(sql, " OR seq >= {from}")
+        } else {
+            write!(sql, " OR seq BETWEEN {from} AND {to}")
+        };
+        debug_assert!(written.is_ok(), "a string takes what is written");
+    }
+    sql
+}
+
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+struct Seq {
+    #[diesel(sql_type = Unsigned<BigInt>)]
+    seq: u64,
+}
+
+/// The smallest and the greatest number that can be seen; zeros if the table is empty.
+pub async fn ends(conn: &mut Conn) -> Result<(u64, u64), StoreError> {
+    let end = async |conn: &mut Conn, which: &str| {
+        let query =
+            format!("SELECT CAST(COALESCE({which}(seq), 0) AS UNSIGNED) AS seq FROM outbox");
+        diesel::sql_query(query).get_result::<Seq>(conn).await
+    };
+    Ok((end(conn, "MIN").await?.seq, end(conn, "MAX").await?.seq))
+}
+
+/// The number of an event that was marked as sent longer ago than `age`, by MySQL's clock, and of all such the last to be marked; `None` if
+/// there is none. No younger transaction holds a smaller number.
+pub async fn sent_before(conn: &mut Conn, age: Duration) -> Result<Option<u64>, StoreError> {
+    let found: Option<Seq> = diesel::sql_query(
+        "SELECT seq FROM outbox FORCE INDEX (outbox_unsent) WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND \
+         ORDER BY processed_at DESC, seq DESC LIMIT 1",
+    )
+    .bind::<BigInt, _>(micros(age))
+    .get_result(conn)
+    .await
+    .optional()?;
+    Ok(found.map(|row| row.seq))
+}
+
+/// The numbers in a range whose events are sent, rising.
+pub async fn sent_within(
+    conn: &mut Conn,
+    range: &RangeInclusive<u64>,
+) -> Result<Vec<u64>, StoreError> {
+    let rows: Vec<Seq> = diesel::sql_query(
+        "SELECT seq FROM outbox FORCE INDEX (PRIMARY) WHERE processed_at IS NOT NULL AND seq BETWEEN ? AND ? ORDER BY seq",
+    )
+    .bind::<Unsigned<BigInt>, _>(range.start())
+    .bind::<Unsigned<BigInt>, _>(range.end())
+    .load(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.seq).collect())
+}
+
+/// From the first to the last unsent number in a range; `None` if all of it is sent.
+pub async fn unsent_within(
+    conn: &mut Conn,
+    range: &RangeInclusive<u64>,
+) -> Result<Option<RangeInclusive<u64>>, StoreError> {
+    #[derive(QueryableByName)]
+    #[diesel(check_for_backend(diesel::mysql::Mysql))]
+    struct Ends {
+        #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
+        first: Option<u64>,
+        #[diesel(sql_type = Nullable<Unsigned<BigInt>>)]
+        last: Option<u64>,
+    }
+    let ends: Ends = diesel::sql_query(
+        "SELECT MIN(seq) AS first, MAX(seq) AS last FROM outbox FORCE INDEX (outbox_unsent) \
+         WHERE processed_at IS NULL AND seq BETWEEN ? AND ?",
+    )
+    .bind::<Unsigned<BigInt>, _>(range.start())
+    .bind::<Unsigned<BigInt>, _>(range.end())
+    .get_result(conn)
+    .await?;
+    Ok(ends.first.zip(ends.last).map(|(first, last)| first..=last))
+}
+
+/// Deletes events that were sent longer ago than `older_than`, by MySQL's clock, the oldest first, `limit` at most. Returns
+/// how many.
+pub async fn prune(
+    conn: &mut Conn,
+    older_than: Duration,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let deleted = diesel::sql_query(
+        "DELETE FROM outbox WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND ORDER BY processed_at, seq LIMIT ?",
+    )
+    .bind::<BigInt, _>(micros(older_than))
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .execute(conn)
+    .await?;
+    Ok(deleted)
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn stored(row: Row) -> Result<(u64, StoredEvent), StoreError> {
@@ -141,13 +272,14 @@ pub struct Depth {
     pub oldest_age_seconds: f64,
 }
 
-/// How much waits in the outbox, by MySQL's clock.
-pub async fn depth(conn: &mut Conn) -> Result<Depth, StoreError> {
-    let depth = diesel::sql_query(
-        "SELECT COUNT(*) AS `rows`, \
-         CAST(COALESCE(GREATEST(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), NOW(3)), 0), 0) / 1e6 AS DOUBLE) \
-         AS oldest_age_seconds FROM outbox WHERE processed_at IS NULL",
-    )
+/// How much waits in the outbox under these numbers, by MySQL's clock.
+pub async fn depth(conn: &mut Conn, among: &[RangeInclusive<u64>]) -> Result<Depth, StoreError> {
+    let numbers = condition(among);
+    let depth = diesel::sql_query(format!(
+        "SELECT (SELECT COUNT(*) FROM outbox FORCE INDEX (outbox_unsent) WHERE processed_at IS NULL AND ({numbers})) AS `rows`, \
+         CAST(COALESCE((SELECT GREATEST(TIMESTAMPDIFF(MICROSECOND, created_at, NOW(3)), 0) FROM outbox FORCE INDEX (PRIMARY) \
+         WHERE processed_at IS NULL AND ({numbers}) ORDER BY seq LIMIT 1), 0) / 1e6 AS DOUBLE) AS oldest_age_seconds"
+    ))
     .get_result(conn)
     .await?;
     Ok(depth)

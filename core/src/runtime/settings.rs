@@ -29,6 +29,8 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     /// The relay.
     pub outbox: OutboxSettings,
+    /// What is deleted by age.
+    pub retention: RetentionSettings,
     /// Consumers.
     pub consumer: ConsumerSettings,
     /// `PAYMENT_TIMEOUT`: how long a CONFIRMED order waits for its payment.
@@ -151,6 +153,21 @@ pub struct OutboxSettings {
     pub batch: usize,
     /// `RELAY_LEASE`: how long a relay that does not answer stays the leader; whole seconds.
     pub lease: Duration,
+}
+
+/// What the leading relay deletes by age, and how fast.
+#[derive(Debug, Clone)]
+pub struct RetentionSettings {
+    /// `OUTBOX_RETENTION`: how long events stay in the outbox once they are sent.
+    pub outbox: Duration,
+    /// `INBOX_RETENTION`: how long it is remembered which events a consumer has handled.
+    pub inbox: Duration,
+    /// `IDEMPOTENCY_TTL`: how long an idempotency key counts.
+    pub idempotency: Duration,
+    /// `PRUNE_INTERVAL`: pause between two rounds that found less than a full batch.
+    pub interval: Duration,
+    /// `PRUNE_BATCH`: rows per table and round, at most.
+    pub batch: usize,
 }
 
 /// The consumer loop's settings.

@@ -26,6 +26,20 @@ pub struct TestDb {
     may_leave_outbox: bool,
 }
 
+/// A connection of a test's own; its transaction is rolled back when this is dropped.
+pub struct Session(Conn);
+
+impl Session {
+    /// Runs statements as they are.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub async fn run(&mut self, statements: &str) {
+        let done = self.0.batch_execute(statements).await;
+        done.expect("the statements are good");
+    }
+}
+
 /// The server that tests use: `MYSQL_DSN`, or the one that `lab/engines` starts.
 fn server_dsn() -> String {
     super::setting("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:43306/shop")
@@ -115,17 +129,21 @@ impl TestDb {
             .expect("a count")
     }
 
-    /// Runs a statement as it is, on a connection of its own.
+    /// A connection of the test's own, whose transaction stays open as long as the test wants.
     ///
     /// # Panics
-    /// If it fails.
-    pub async fn execute(&self, statement: &str) {
-        let mut conn = connect(&self.settings.dsn, self.settings.timeout)
-            .await
-            .expect("MySQL is up");
-        conn.batch_execute(statement)
-            .await
-            .expect("the statement is good");
+    /// If the server can not be reached.
+    pub async fn session(&self) -> Session {
+        let conn = connect(&self.settings.dsn, self.settings.timeout).await;
+        Session(conn.expect("MySQL is up"))
+    }
+
+    /// Runs statements as they are, on a connection of their own.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub async fn execute(&self, statements: &str) {
+        self.session().await.run(statements).await;
     }
 
     /// What the tables hold, one line per row, in a fixed order; times and sequence numbers are left out. Two equal texts are

@@ -2,12 +2,14 @@
 //! outside tests.
 
 mod bus;
+mod cost;
 mod db;
 mod histories;
 mod views;
 
 pub use bus::TestBus;
-pub use db::TestDb;
+pub use cost::Reads;
+pub use db::{Session, TestDb};
 pub use histories::Histories;
 pub use views::TestViews;
 

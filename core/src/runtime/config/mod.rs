@@ -18,7 +18,7 @@ use table::{Fallback, Kind, Setting};
 
 use super::settings::{
     ConsumerSettings, EdgeSettings, Environment, KafkaSettings, MongoSettings, MysqlSettings,
-    OutboxSettings, Settings, SocketSettings,
+    OutboxSettings, RetentionSettings, Settings, SocketSettings,
 };
 use super::{EXIT_USAGE, Program};
 use crate::events::{Encoding, TopicNames};
@@ -73,6 +73,7 @@ impl Settings {
         let mut reader = Reader::new(lookup);
         let http_addr = reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE);
         let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
+        let idempotency_ttl = reader.time(&table::IDEMPOTENCY_TTL);
         let settings = Self {
             environment: reader.environment,
             log: reader.simple(&table::LOG, parse::log_filter),
@@ -97,6 +98,13 @@ impl Settings {
                 poll_interval: reader.time(&table::OUTBOX_POLL_INTERVAL),
                 batch: reader.number(&table::OUTBOX_BATCH),
                 lease: reader.time(&table::RELAY_LEASE),
+            },
+            retention: RetentionSettings {
+                outbox: reader.time(&table::OUTBOX_RETENTION),
+                inbox: reader.time(&table::INBOX_RETENTION),
+                idempotency: idempotency_ttl,
+                interval: reader.time(&table::PRUNE_INTERVAL),
+                batch: reader.number(&table::PRUNE_BATCH),
             },
             consumer: ConsumerSettings {
                 workers: reader.number(&table::CONSUMER_WORKERS),
@@ -131,7 +139,7 @@ impl Settings {
             read_your_write_timeout: reader
                 .time(&table::READ_YOUR_WRITE_TIMEOUT)
                 .min(request_timeout / 2),
-            idempotency_ttl: reader.time(&table::IDEMPOTENCY_TTL),
+            idempotency_ttl,
             shutdown_grace: reader.time(&table::SHUTDOWN_GRACE),
         };
         if reader.errors.is_empty() {

@@ -166,6 +166,15 @@ settings! {
     RELAY_LEASE = Value("3s"), Seconds(2, MINUTE), &[Program::OutboxRelay],
         "How long a relay that does not answer stays the one that sends";
 
+    OUTBOX_RETENTION = Value("24h"), Time(s(MINUTE), s(90 * DAY)), &[Program::OutboxRelay],
+        "How long events stay in the outbox once they are sent; topics keep them for a month";
+    INBOX_RETENTION = Value("24h"), Time(s(MINUTE), s(90 * DAY)), &[Program::OutboxRelay],
+        "How long it is remembered which events a consumer has handled; later repeats are told by the rows themselves";
+    PRUNE_INTERVAL = Value("10s"), Time(ms(10), s(60 * MINUTE)), &[Program::OutboxRelay],
+        "Pause between two looks for rows that are older than that, when there are few";
+    PRUNE_BATCH = Value("1000"), Number(1, 10_000), &[Program::OutboxRelay],
+        "Rows of one table that are deleted in one transaction, at most";
+
     PAYMENT_TIMEOUT = Value("15m"), Time(ms(100), s(30 * DAY)), &[Program::OrderSaga],
         "How long a CONFIRMED order waits for its payment before it is canceled";
     PAYMENT_CHECK_INTERVAL = Value("1s"), Time(ms(10), s(60 * MINUTE)), &[Program::OrderSaga],
@@ -218,7 +227,7 @@ settings! {
         "How long a socket's client may be silent; it is pinged three times as often, and an answer to that is enough";
     READ_YOUR_WRITE_TIMEOUT = Value("2s"), Time(ms(1), s(MINUTE)), &[Program::Api],
         "How long a query with minVersion waits for that version, never more than half of REQUEST_TIMEOUT";
-    IDEMPOTENCY_TTL = Value("24h"), Time(s(1), s(30 * DAY)), &[Program::Api],
+    IDEMPOTENCY_TTL = Value("24h"), Time(s(1), s(30 * DAY)), &[Program::Api, Program::OutboxRelay],
         "How long a mutation that is sent again with the same idempotencyKey is not made again";
     SHUTDOWN_GRACE = Value("10s"), Time(ms(50), s(10 * MINUTE)), ALL_PROGRAMS,
         "How long a program that was asked to stop may take to finish what it has in hand";

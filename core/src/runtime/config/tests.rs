@@ -56,6 +56,15 @@ fn without_an_environment_the_defaults_hold() {
         (settings.outbox.batch, settings.outbox.lease),
         (1_000, Duration::from_secs(3))
     );
+    let day = Duration::from_hours(24);
+    assert_eq!(
+        (settings.retention.outbox, settings.retention.inbox),
+        (day, day)
+    );
+    assert_eq!(
+        (settings.retention.interval, settings.retention.batch),
+        (Duration::from_secs(10), 1_000)
+    );
     assert_eq!(settings.payment_timeout, Duration::from_mins(15));
     assert_eq!(settings.payment_check_interval, Duration::from_secs(1));
     assert_eq!(
