@@ -66,7 +66,8 @@ impl Role for OrderSaga {
     }
 }
 
-fn record(envelope: &Envelope) -> Option<VerdictRecord> {
+/// What a record says to this role; nothing, if `None`. Pure.
+pub fn record(envelope: &Envelope) -> Option<VerdictRecord> {
     let Payload::Stock(decision) = &envelope.event.payload else {
         return None;
     };

@@ -63,7 +63,8 @@ impl Role for StockReservation {
     }
 }
 
-fn record(envelope: &Envelope) -> Option<OrderRecord> {
+/// What a record says to this role; nothing, if `None`. Pure.
+pub fn record(envelope: &Envelope) -> Option<OrderRecord> {
     let Payload::Order(order) = &envelope.event.payload else {
         return None;
     };

@@ -40,16 +40,14 @@ impl Outlook {
             })
             .await
             .context("failed to look for the outbox's ends")?;
-        let settled = settled
-            .unwrap_or(0)
-            .max(oldest.saturating_sub(1))
-            .min(newest);
+        // Without one nothing is known: even a number below all rows that can be seen may be one that commits late.
+        let settled = settled.unwrap_or(0);
         let mut outlook = Self {
             position: Position::after(settled),
             next: oldest,
             swept: Instant::now(),
         };
-        for span in spans(settled + 1, newest) {
+        for span in spans(oldest.max(settled + 1), newest) {
             let range = &span;
             let sent = lock
                 .run(async move |conn| outbox::sent_within(conn, range).await)

@@ -15,7 +15,7 @@
 //! A record that the store refuses for good (too large, say) is parked alone, and the rest of its batch is handled one by one. It is obsolete as
 //! soon as a later state of the same aggregate is written: every event carries all of it. MySQL is needed only to park.
 
-pub(crate) mod fold;
+pub mod fold;
 pub mod gate;
 mod status;
 

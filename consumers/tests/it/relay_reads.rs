@@ -56,7 +56,7 @@ async fn append(db: &TestDb, rows: usize) {
 /// What one look reads: the least of several, for others use the server too.
 async fn cost_of_a_look(
     lock: &mut NamedLock,
-    look: impl AsyncFn(&mut NamedLock) -> usize,
+    read: impl AsyncFn(&mut NamedLock) -> usize,
     found: usize,
 ) -> Reads {
     let until_now = async |lock: &mut NamedLock| {
@@ -69,7 +69,7 @@ async fn cost_of_a_look(
     };
     for _ in 0..20 {
         let before = until_now(lock).await;
-        assert_eq!(look(lock).await, found, "so many are to be sent");
+        assert_eq!(read(lock).await, found, "so many are to be sent");
         let after = until_now(lock).await;
         least.rows = least.rows.min(after.rows - before.rows);
         least.pages = least.pages.min(after.pages - before.pages);
@@ -91,12 +91,12 @@ async fn a_look_reads_no_more_however_much_is_marked_and_not_purged() {
     }
 
     let position = outlook.position.clone();
-    let look = async |lock: &mut NamedLock| {
+    let by_position = async |lock: &mut NamedLock| {
         relay_step(lock, &producer, &mut position.clone(), BATCH)
             .await
             .expect("MySQL is up")
     };
-    let ours = cost_of_a_look(&mut lock, look, 0).await;
+    let ours = cost_of_a_look(&mut lock, by_position, 0).await;
     // The controls: by the index of unsent rows, all that is marked is walked over; by the numbers alone, all is read.
     let by_index = async |lock: &mut NamedLock| {
         let rows = lock.run(async |conn| outbox::unsent(conn, BATCH).await);
@@ -136,13 +136,13 @@ async fn a_new_leader_learns_what_is_sent_and_reads_it_no_more() {
     .await;
     let mut lock = lock(&db).await;
     let mut outlook = Outlook::survey(&mut lock).await.expect("a survey");
-    let look = async |lock: &mut NamedLock| {
+    let by_position = async |lock: &mut NamedLock| {
         let ranges = outlook.position.ranges();
         let among = ranges.as_slice();
         let rows = lock.run(async move |conn| outbox::unsent_among(conn, among, BATCH).await);
         rows.await.expect("MySQL is up").len()
     };
-    let reads = cost_of_a_look(&mut lock, look, 1).await; // number 17
+    let reads = cost_of_a_look(&mut lock, by_position, 1).await; // number 17
     assert!(reads.rows <= MOST_ROWS, "a look reads {reads:?}");
     let sent = relay_step(&mut lock, &producer, &mut outlook.position, BATCH).await;
     assert_eq!(sent.expect("Kafka is up"), 1);
@@ -155,8 +155,9 @@ async fn what_commits_late_is_sent_at_the_next_look_and_before_what_follows_it()
     let mut lock = lock(&db).await;
     let mut outlook = Outlook::survey(&mut lock).await.expect("a survey");
     let mut histories = Histories::new(7);
-    // Once with one leader, once with another that takes over while the number is given out and its transaction open.
-    for takes_over in [false, true] {
+    // Once with one leader; once with another that takes over while the number is given out and its transaction open; once
+    // with nothing older left in the table by then.
+    for (takes_over, is_pruned) in [(false, false), (true, false), (true, true)] {
         let history = std::iter::repeat_with(|| histories.order())
             .find(|history| history.len() >= 3)
             .expect("chance makes a long one");
@@ -174,6 +175,10 @@ async fn what_commits_late_is_sent_at_the_next_look_and_before_what_follows_it()
             append(&db, 5).await;
             let sent = send_all(&mut lock, &producer, &mut outlook).await;
             assert_eq!(sent, 6, "all but the late one");
+            if is_pruned {
+                db.execute("DELETE FROM outbox").await;
+                append(&db, 1).await;
+            }
             if takes_over {
                 outlook = Outlook::survey(&mut lock).await.expect("a survey");
             }
@@ -183,10 +188,14 @@ async fn what_commits_late_is_sent_at_the_next_look_and_before_what_follows_it()
         late.expect("a late commit");
         append_events(&db, &[third]).await;
         let sent = send_all(&mut lock, &producer, &mut outlook).await;
-        assert_eq!(sent, 2, "the late one and what follows it");
+        assert_eq!(
+            sent,
+            2 + usize::from(is_pruned),
+            "the late one and what follows it"
+        );
     }
     let sent = bus.events(Topic::Orders).await;
-    assert_eq!(sent.len(), 6);
+    assert_eq!(sent.len(), 9);
     assert_in_order(&sent);
 }
 

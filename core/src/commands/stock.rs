@@ -1,7 +1,7 @@
 //! Tables `stock`, `stock_orders`, `stock_order_lines` and the ledger: counting units, and holding, giving back and
 //! shipping them for orders.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::once::{self, Request};
 use super::{Call, CommandError};
@@ -122,18 +122,60 @@ pub async fn settle_orders(
             .collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
         let holds = stock::lock_holds(tx, &orders).await?;
-        let wanted = records
-            .iter()
-            .filter(fresh)
-            .flat_map(|record| &record.facts.lines);
-        let held = holds.iter().flat_map(|hold| &hold.lines);
-        let products: BTreeSet<ProductId> =
-            wanted.chain(held).map(|units| units.product_id).collect();
-        let products: Vec<ProductId> = products.into_iter().collect();
+        let products: Vec<ProductId> = products_of(records, &seen, &holds).into_iter().collect();
         let levels = stock::lock_levels(tx, &products).await?;
+        let settlement = Settlement::decide(at, records, &seen, levels, holds);
 
+        let warehouse = &settlement.warehouse;
+        stock::save_levels(tx, warehouse.changed_levels()).await?;
+        let is_new = |order| warehouse.is_new(order);
+        stock::save_holds(tx, warehouse.changed_holds(), is_new).await?;
+        stock::append_movements(tx, at, warehouse.movements()).await?;
+        outbox::append(tx, db.encoding(), &settlement.events).await?;
+        inbox::record(tx, consumer, at, &settlement.handled).await?;
+        Ok(settlement.decisions)
+    })
+    .await
+}
+
+/// The products whose levels a batch needs: what its new records ask for, and what is held for their orders. Pure.
+pub fn products_of(
+    records: &[OrderRecord],
+    seen: &HashSet<EventId>,
+    holds: &[Hold],
+) -> BTreeSet<ProductId> {
+    let wanted = records
+        .iter()
+        .filter(|record| !seen.contains(&record.event_id))
+        .flat_map(|record| &record.facts.lines);
+    let held = holds.iter().flat_map(|hold| &hold.lines);
+    wanted.chain(held).map(|units| units.product_id).collect()
+}
+
+/// What a batch comes to.
+#[derive(Debug)]
+pub struct Settlement {
+    /// What became of each record.
+    pub decisions: Vec<Decision>,
+    /// The rows afterwards, and the ledger lines.
+    pub warehouse: Warehouse,
+    /// What is announced, in this order.
+    pub events: Vec<Event>,
+    /// The events to be remembered, rising, none twice.
+    pub handled: Vec<EventId>,
+}
+
+impl Settlement {
+    /// Decides a batch in log order, over rows that are locked. Pure, but for the ids of what is announced.
+    pub fn decide(
+        at: Timestamp,
+        records: &[OrderRecord],
+        seen: &HashSet<EventId>,
+        levels: Vec<StockLevel>,
+        holds: Vec<Hold>,
+    ) -> Self {
         let mut batch = Batch::new(at, Warehouse::new(levels, holds));
-        let decisions: Vec<Decision> = records
+        let decisions = records
             .iter()
             .map(|record| {
                 if seen.contains(&record.event_id) {
@@ -143,22 +185,21 @@ pub async fn settle_orders(
                 }
             })
             .collect();
-
-        stock::save_levels(tx, batch.warehouse.changed_levels()).await?;
-        let is_new = |order| batch.warehouse.is_new(order);
-        stock::save_holds(tx, batch.warehouse.changed_holds(), is_new).await?;
-        stock::append_movements(tx, at, batch.warehouse.movements()).await?;
-        outbox::append(tx, db.encoding(), &batch.into_events()).await?;
-        let mut handled: Vec<EventId> = event_ids
-            .into_iter()
+        let mut handled: Vec<EventId> = records
+            .iter()
+            .map(|record| record.event_id)
             .filter(|id| !seen.contains(id))
             .collect();
         handled.sort_unstable();
         handled.dedup();
-        inbox::record(tx, consumer, at, &handled).await?;
-        Ok(decisions)
-    })
-    .await
+        let (warehouse, events) = batch.into_parts();
+        Self {
+            decisions,
+            warehouse,
+            events,
+            handled,
+        }
+    }
 }
 
 /// The decisions of a batch and what they announce.
@@ -196,13 +237,13 @@ impl Batch {
         decision
     }
 
-    fn into_events(mut self) -> Vec<Event> {
+    fn into_parts(mut self) -> (Warehouse, Vec<Event>) {
         for level in self.warehouse.changed_levels() {
             let trace = self.traces.remove(&level.product_id).flatten();
             self.announced
                 .push(level_changed(&Call::within(self.at, trace), level));
         }
-        self.announced
+        (self.warehouse, self.announced)
     }
 }
 

@@ -9,7 +9,9 @@ mod settle;
 pub use create::{CreateOrder, create_order};
 pub use fulfil::{CancelOrder, UpdateOrderStatus, cancel_order, delete_order, update_order_status};
 pub use pay::{PaidOrder, PayOrder, pay_order};
-pub use settle::{Settled, StockVerdict, VerdictRecord, cancel_unpaid, settle_verdicts};
+pub use settle::{
+    Decided, Settled, StockVerdict, VerdictRecord, cancel_unpaid, orders_of, settle_verdicts,
+};
 
 use super::{Call, CommandError};
 use crate::db::orders::Changed;
@@ -46,8 +48,8 @@ async fn change_order<T>(
     Ok((changed.order, outcome))
 }
 
-/// The event of an order's newest version.
-pub(super) fn announce(call: &Call, order: &Order) -> Event {
+/// The event of an order's newest version. Pure, but for its id.
+pub fn announce(call: &Call, order: &Order) -> Event {
     let kind = if order.deleted {
         EventType::OrderDeleted
     } else {

@@ -58,26 +58,27 @@ pub async fn settle_verdicts(
         let event_ids: BTreeSet<EventId> = records.iter().map(|record| record.event_id).collect();
         let event_ids: Vec<EventId> = event_ids.into_iter().collect();
         let seen = inbox::seen(tx, consumer, &event_ids).await?;
-        let mut batch = Batch::lock(tx, at, records, &seen).await?;
-        let settled: Vec<Settled> = records
-            .iter()
-            .map(|record| {
-                if seen.contains(&record.event_id) {
-                    Settled::Repeat
-                } else {
-                    batch.settle(record)
-                }
-            })
-            .collect();
-        batch.save(tx, db).await?;
+        let orders = orders::lock_many(tx, &orders_of(records, &seen)).await?;
+        let decided = Decided::verdicts(at, records, &seen, orders);
+        decided.save(tx, db).await?;
         let handled: Vec<EventId> = event_ids
             .into_iter()
             .filter(|id| !seen.contains(id))
             .collect();
         inbox::record(tx, consumer, at, &handled).await?;
-        Ok(settled)
+        Ok(decided.settled)
     })
     .await
+}
+
+/// The orders that a batch needs: those of its new records. Pure.
+pub fn orders_of(records: &[VerdictRecord], seen: &HashSet<EventId>) -> Vec<OrderId> {
+    let ids: BTreeSet<OrderId> = records
+        .iter()
+        .filter(|record| !seen.contains(&record.event_id))
+        .map(|record| record.order_id)
+        .collect();
+    ids.into_iter().collect()
 }
 
 /// Calls off orders that were CONFIRMED for longer than the payment time, by MySQL's clock; at most `limit` at once.
@@ -95,7 +96,51 @@ pub async fn cancel_unpaid(
         if due.is_empty() {
             return Ok(due);
         }
-        let mut batch = Batch::new(at, orders::lock_many(tx, &due).await?);
+        let orders = orders::lock_many(tx, &due).await?;
+        let (canceled, decided) = Decided::expiries(at, due, orders);
+        decided.save(tx, db).await?;
+        Ok(canceled)
+    })
+    .await
+}
+
+/// What a batch comes to.
+#[derive(Debug)]
+pub struct Decided {
+    /// What became of each record.
+    pub settled: Vec<Settled>,
+    /// The orders that changed.
+    pub changes: Vec<Changed>,
+    /// What is announced, in this order.
+    pub events: Vec<Event>,
+}
+
+impl Decided {
+    /// Carries out decisions about stock, over orders that are locked. Pure, but for the ids of what is announced.
+    pub fn verdicts(
+        at: Timestamp,
+        records: &[VerdictRecord],
+        seen: &HashSet<EventId>,
+        orders: Vec<Order>,
+    ) -> Self {
+        let mut batch = Batch::new(at, orders);
+        let settled = records
+            .iter()
+            .map(|record| {
+                if seen.contains(&record.event_id) {
+                    Settled::Repeat
+                } else {
+                    batch.settle(record)
+                }
+            })
+            .collect();
+        batch.into_decided(settled)
+    }
+
+    /// Calls off those of the orders due that still wait for their payment. Returns which. Pure, but for the ids of what is
+    /// announced.
+    pub fn expiries(at: Timestamp, due: Vec<OrderId>, orders: Vec<Order>) -> (Vec<OrderId>, Self) {
+        let mut batch = Batch::new(at, orders);
         let mut canceled = Vec::new();
         for id in due {
             // Paid or canceled between the look and the lock: no longer our business.
@@ -111,10 +156,14 @@ pub async fn cancel_unpaid(
                 canceled.push(id);
             }
         }
-        batch.save(tx, db).await?;
-        Ok(canceled)
-    })
-    .await
+        (canceled, batch.into_decided(Vec::new()))
+    }
+
+    async fn save(&self, tx: &mut Conn, db: &Db) -> Result<(), CommandError> {
+        orders::save_many(tx, &self.changes).await?;
+        outbox::append(tx, db.encoding(), &self.events).await?;
+        Ok(())
+    }
 }
 
 /// Locked orders, and what has changed about them.
@@ -140,21 +189,6 @@ impl Batch {
         }
     }
 
-    async fn lock(
-        tx: &mut Conn,
-        at: Timestamp,
-        records: &[VerdictRecord],
-        seen: &HashSet<EventId>,
-    ) -> Result<Self, CommandError> {
-        let ids: BTreeSet<OrderId> = records
-            .iter()
-            .filter(|record| !seen.contains(&record.event_id))
-            .map(|record| record.order_id)
-            .collect();
-        let ids: Vec<OrderId> = ids.into_iter().collect();
-        Ok(Self::new(at, orders::lock_many(tx, &ids).await?))
-    }
-
     fn settle(&mut self, record: &VerdictRecord) -> Settled {
         let Some(order) = self.orders.get_mut(&record.order_id) else {
             return Settled::TooLate;
@@ -177,14 +211,14 @@ impl Batch {
         }
     }
 
-    async fn save(self, tx: &mut Conn, db: &Db) -> Result<(), CommandError> {
+    fn into_decided(self, settled: Vec<Settled>) -> Decided {
         let Self {
             orders,
             locked_versions,
             events,
             ..
         } = self;
-        let changes: Vec<Changed> = orders
+        let changes = orders
             .into_values()
             .filter_map(|order| {
                 let from_version = *locked_versions.get(&order.id)?;
@@ -194,8 +228,10 @@ impl Batch {
                 })
             })
             .collect();
-        orders::save_many(tx, &changes).await?;
-        outbox::append(tx, db.encoding(), &events).await?;
-        Ok(())
+        Decided {
+            settled,
+            changes,
+            events,
+        }
     }
 }
