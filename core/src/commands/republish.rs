@@ -40,7 +40,7 @@ pub async fn republish(
             .collect();
         let found: Vec<Uuid> = versions.iter().map(|(id, _)| *id).collect();
         let stored = outbox_again::stored(tx, kind, &versions).await?;
-        let kept = outbox_again::unsend(tx, kind, &found).await?;
+        let kept = outbox_again::append_again(tx, kind, &found).await?;
         let lost: Vec<Event> = newest
             .into_iter()
             .filter(|event| !stored.contains(&event.aggregate_id()))

@@ -29,11 +29,19 @@ pub async fn append(
     encoding: Encoding,
     events: &[Event],
 ) -> Result<(), StoreError> {
-    let mut stored: Vec<_> = events.iter().map(|event| event.store(encoding)).collect();
+    let stored: Vec<_> = events.iter().map(|event| event.store(encoding)).collect();
     if let Some(large) = stored.iter().find(|one| one.payload.len() > EVENT_BYTES) {
         let bytes = large.payload.len();
         return Err(StoreError::EventTooLarge { bytes });
     }
+    append_stored(conn, stored).await
+}
+
+/// Appends events that were stored before.
+pub(super) async fn append_stored(
+    conn: &mut Conn,
+    mut stored: Vec<StoredEvent>,
+) -> Result<(), StoreError> {
     while !stored.is_empty() {
         let mut bytes = 0;
         let fits = stored.iter().take_while(|one| {
@@ -223,6 +231,31 @@ pub async fn prune(
 
 fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Takes all events of some aggregates out, sent or not, in their order.
+pub(super) async fn take(
+    conn: &mut Conn,
+    kind: AggregateType,
+    ids: &[Uuid],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let ids: Vec<Vec<u8>> = ids.iter().map(|id| uuid_column(*id)).collect();
+    let rows: Vec<Row> = t::outbox
+        .filter(
+            t::aggregate_type
+                .eq(kind.as_str())
+                .and(t::aggregate_id.eq_any(ids)),
+        )
+        .order(t::seq)
+        .select(Row::as_select())
+        .for_update()
+        .load(conn)
+        .await?;
+    let seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
+    diesel::delete(t::outbox.filter(t::seq.eq_any(&seqs)))
+        .execute(conn)
+        .await?;
+    rows.into_iter().map(|row| Ok(stored(row)?.1)).collect()
 }
 
 fn stored(row: Row) -> Result<(u64, StoredEvent), StoreError> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::schema::outbox::dsl as t;
 use super::types::uuid_column;
-use super::{Conn, StoreError};
+use super::{Conn, StoreError, outbox};
 use crate::domain::{EventId, Timestamp, Version};
 use crate::events::AggregateType;
 
@@ -157,20 +157,17 @@ pub async fn stored(
         .collect())
 }
 
-/// Has all events of some aggregates that are still there sent again. Returns how many these are.
-pub async fn unsend(
+/// Has all events of some aggregates that are still there sent again, in their order and after all that was appended before.
+/// Returns how many these are.
+///
+/// They get new numbers: under their old ones the relay knows that they are sent (ADR 0040).
+pub async fn append_again(
     conn: &mut Conn,
     kind: AggregateType,
     ids: &[Uuid],
 ) -> Result<usize, StoreError> {
-    let ids: Vec<Vec<u8>> = ids.iter().map(|id| uuid_column(*id)).collect();
-    let of_them = t::aggregate_type
-        .eq(kind.as_str())
-        .and(t::aggregate_id.eq_any(ids))
-        .and(t::processed_at.is_not_null());
-    let count = diesel::update(t::outbox.filter(of_them))
-        .set(t::processed_at.eq(None::<Timestamp>))
-        .execute(conn)
-        .await?;
+    let events = outbox::take(conn, kind, ids).await?;
+    let count = events.len();
+    outbox::append_stored(conn, events).await?;
     Ok(count)
 }

@@ -34,7 +34,10 @@ pub fn at_commit(shop: &mut Shop) {
             if !moved.insert((order, movement.product_id, ends)) {
                 broken.push((
                     "a hold begins and ends once",
-                    format!("{order} moved {} twice: {:?}", movement.product_id, movement.kind),
+                    format!(
+                        "{order} moved {} twice: {:?}",
+                        movement.product_id, movement.kind
+                    ),
                 ));
             }
         }
@@ -43,7 +46,9 @@ pub fn at_commit(shop: &mut Shop) {
         let id = level.product_id;
         let held = held.get(&id).copied().unwrap_or_default();
         let sum = on_hand.get(&id).copied().unwrap_or_default();
-        if level.reserved > level.on_hand || level.reserved != held || i64::from(level.on_hand) != sum
+        if level.reserved > level.on_hand
+            || level.reserved != held
+            || i64::from(level.on_hand) != sum
         {
             broken.push((
                 "stock is the sum of its ledger and holds",
@@ -57,12 +62,7 @@ pub fn at_commit(shop: &mut Shop) {
 }
 
 /// Nobody is refused who could be served: looked at where a batch is one record.
-pub fn refusal(
-    shop: &mut Shop,
-    record: &OrderRecord,
-    settled: &Settlement,
-    levels: &[StockLevel],
-) {
+pub fn refusal(shop: &mut Shop, record: &OrderRecord, settled: &Settlement, levels: &[StockLevel]) {
     if settled.decisions != [Decision::Decided(HoldState::Rejected)] {
         return;
     }
@@ -114,7 +114,12 @@ pub fn when_quiet(shop: &mut Shop) {
             }
         }
     }
-    if let Some((seq, _)) = shop.mysql.outbox.iter().find(|(_, row)| row.sent_at.is_none()) {
+    if let Some((seq, _)) = shop
+        .mysql
+        .outbox
+        .iter()
+        .find(|(_, row)| row.sent_at.is_none())
+    {
         broken.push(("every event is sent", format!("number {seq} waits")));
     }
     for (promise, what) in broken {

@@ -80,7 +80,10 @@ fn faults(words: &str) -> anyhow::Result<Faults> {
         .map(|word| {
             Fault::from_word(word).with_context(|| {
                 let words: Vec<_> = Fault::ALL.into_iter().map(Fault::as_str).collect();
-                format!("FAULTS={word}: expected none, or some of {}", words.join(","))
+                format!(
+                    "FAULTS={word}: expected none, or some of {}",
+                    words.join(",")
+                )
             })
         })
         .collect()

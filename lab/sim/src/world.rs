@@ -134,7 +134,8 @@ impl World {
 
     fn trouble(&mut self) {
         if self.shop.strikes(Fault::Deposed, 60) && self.lock.take_away() {
-            self.shop.note(|| "the leading relay loses its lock".to_owned());
+            self.shop
+                .note(|| "the leading relay loses its lock".to_owned());
         }
         if self.shop.strikes(Fault::Rebalance, 60) {
             self.shop.note(|| "partitions change hands".to_owned());

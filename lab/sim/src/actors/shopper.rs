@@ -72,12 +72,7 @@ impl Catalogue {
     }
 }
 
-fn changed_level(
-    shop: &mut Shop,
-    level: StockLevel,
-    kind: MovementKind,
-    quantity: i64,
-) -> Changes {
+fn changed_level(shop: &mut Shop, level: StockLevel, kind: MovementKind, quantity: i64) -> Changes {
     let movement = Movement {
         product_id: level.product_id,
         kind,
@@ -133,9 +128,7 @@ impl Shopper {
             return true;
         }
         let begun = match shop.rng.u8(..8) {
-            0..3 if shop.mysql.orders.len() < catalogue.most_orders => {
-                self.place(shop, catalogue)
-            }
+            0..3 if shop.mysql.orders.len() < catalogue.most_orders => self.place(shop, catalogue),
             3 => self.adjust(shop, catalogue),
             _ => self.change(shop),
         };
@@ -159,7 +152,10 @@ impl Shopper {
                 quantity: shop.rng.i64(1..6),
                 expected_unit_price: None,
             };
-            if lines.iter().all(|other| other.product_id != line.product_id) {
+            if lines
+                .iter()
+                .all(|other| other.product_id != line.product_id)
+            {
                 lines.push(line);
             }
         }
