@@ -34,7 +34,7 @@ impl Bystander {
     }
 
     /// The next version comes as if nothing had happened.
-    async fn is_unharmed(mut self, shop: &Shop) {
+    async fn goes_on(mut self, shop: &Shop) {
         let input = json!({ "orderId": self.order, "method": "card", "reference": self.order });
         shop.done(PAY_ORDER, input).await;
         shop.settle().await;
@@ -91,7 +91,7 @@ async fn garbage_in_frames_closes_with_a_code_for_each_kind() {
     let mut socket = Socket::open(shop.addr).await;
     socket.write_bytes(b"GET /graphql HTTP/1.1\r\n\r\n").await;
     assert_eq!(socket.closed().await.0, 1002);
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn a_frame_of_100_megabytes_is_refused_at_its_first_bytes() {
         (code, reason.as_str()),
         (1009, "a message may have 1048576 bytes")
     );
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +132,7 @@ async fn a_message_in_ten_thousand_fragments_is_one_message_with_the_same_bound(
             assert_eq!(socket.closed().await.0, 1009);
         }
     }
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,7 +153,7 @@ async fn more_messages_than_allowed_close_with_1008() {
         (code, reason.as_str()),
         (1008, "more than 2 messages a second")
     );
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +180,7 @@ async fn of_a_thousand_subscribes_as_many_begin_as_may() {
         refused += 1;
     }
     assert_eq!((begun, refused, shop.hub.watching()), (100, 890, 101));
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +220,7 @@ async fn the_process_holds_a_bounded_number_of_operations_and_sockets() {
     .await;
     second.subscribe("2", ORDER_STATUS_CHANGED, order).await;
     second.next("2").await;
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +301,7 @@ async fn a_client_that_does_not_read_is_held_in_bounds_and_closed_with_1013() {
     };
     assert_eq!(code, 1013);
     assert!(answered < 12, "all {sent} were answered");
-    bystander.is_unharmed(&shop).await;
+    bystander.goes_on(&shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,17 +81,14 @@ async fn serve(socket: WebSocket, dialect: Option<&'static Dialect>, edge: &Edge
     let limits = &edge.settings.socket;
     let protocol = dialect.map_or("none", |dialect| dialect.name);
     let _open = Open::new(protocol);
-    let ending = match dialect {
-        Some(dialect) => {
-            let begin = |request| edge.operations.start(request, trace::new_trace());
-            let session = Session::new(socket, dialect, begin, limits);
-            session.run(&edge.shutdown).await
-        }
-        None => {
-            let ending = Ending::NoProtocol;
-            Wire::new(socket, limits).finish(&ending).await;
-            ending
-        }
+    let ending = if let Some(dialect) = dialect {
+        let begin = |request| edge.operations.start(request, trace::new_trace());
+        let session = Session::new(socket, dialect, begin, limits);
+        session.run(&edge.shutdown).await
+    } else {
+        let ending = Ending::NoProtocol;
+        Wire::new(socket, limits).finish(&ending).await;
+        ending
     };
     let reason = ending.word();
     metrics::counter!(LIVE_ENDINGS, "transport" => protocol, "reason" => reason).increment(1);

@@ -76,7 +76,7 @@ struct Client {
     hears: UnboundedReceiver<Message>,
     reads: Arc<AtomicBool>,
     shutdown: Shutdown,
-    begun: Instant,
+    opened: Instant,
     session: JoinHandle<(Ending, Duration)>,
 }
 
@@ -91,19 +91,19 @@ impl Client {
             told,
             reads: Arc::clone(&reads),
         };
-        let (shutdown, begun) = (Shutdown::new(), Instant::now());
+        let (shutdown, opened) = (Shutdown::new(), Instant::now());
         let session = Session::new(fake, &transport_ws::DIALECT, begin, &limits());
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;
-            (ending, begun.elapsed())
+            (ending, opened.elapsed())
         });
         Self {
             says,
             hears,
             reads,
             shutdown,
-            begun,
+            opened,
             session,
         }
     }
@@ -129,7 +129,7 @@ impl Client {
             Some(Message::Close(Some(frame))) => frame.code.to_string(),
             other => format!("{other:?}"),
         };
-        (words, self.begun.elapsed().as_secs())
+        (words, self.opened.elapsed().as_secs())
     }
 
     /// Why and after how many seconds it ended.
@@ -159,7 +159,6 @@ async fn a_handshake_has_ten_seconds() {
     client.say(&json!({ "type": "ping" }));
     assert_eq!(client.hear().await.0, r#"{"type":"pong"}"#);
     assert_eq!(client.hear().await, ("4408".to_owned(), 10));
-    drop(client.says.clone());
     assert_eq!(client.ended().await.0, Ending::InitTimeout);
 
     let mut client = Client::connect(nothing);
