@@ -1,6 +1,8 @@
 //! `POST /graphql`: one operation per request, in JSON; see `events` for answers that are streams.
 
 use async_graphql::{Request, ServerError};
+use async_graphql_axum::GraphQLResponse;
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -34,15 +36,8 @@ pub async fn graphql(
             let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
             dress(&mut error, &trace);
             let response = async_graphql::Response::from_errors(vec![error]);
-            return render(
-                status,
-                media_type,
-                &Answer {
-                    response,
-                    ran: false,
-                },
-                &trace,
-            );
+            let ran = false;
+            return render(status, media_type, Answer { response, ran }, &trace);
         }
     };
     if accepts(&headers, EVENT_STREAM) {
@@ -54,7 +49,7 @@ pub async fn graphql(
     } else {
         StatusCode::BAD_REQUEST
     };
-    render(status, media_type, &answer, &trace)
+    render(status, media_type, answer, &trace)
 }
 
 fn read(
@@ -100,23 +95,21 @@ fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 fn render(
     status: StatusCode,
     media_type: &'static str,
-    answer: &Answer,
+    answer: Answer,
     trace: &TraceParent,
 ) -> Response {
-    // What was not run has errors and no data, not even null.
-    let body = if answer.ran {
-        serde_json::to_vec(&answer.response)
+    let mut rendered = if answer.ran {
+        GraphQLResponse::from(answer.response).into_response()
     } else {
-        serde_json::to_vec(&serde_json::json!({ "errors": answer.response.errors }))
+        // What was not run has errors and no data, not even null.
+        Json(serde_json::json!({ "errors": answer.response.errors })).into_response()
     };
-    let Ok(body) = body else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let trace_id = HeaderValue::from_str(trace.trace_id());
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (TRACE_ID, trace_id.unwrap_or(HeaderValue::from_static(""))),
-    ];
-    (status, headers, body).into_response()
+    *rendered.status_mut() = status;
+    let headers = rendered.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(trace_id) = HeaderValue::from_str(trace.trace_id()) {
+        headers.insert(TRACE_ID, trace_id);
+    }
+    rendered
 }

@@ -14,6 +14,8 @@ pub const EMAIL_CHARS: usize = 254;
 pub const REASON_CHARS: usize = 500;
 /// Characters in a payment's reference or method, at most.
 pub const REFERENCE_CHARS: usize = 100;
+/// Payments of one order, at most: after a cancellation each further one is recorded as refund due.
+pub const ORDER_PAYMENTS: usize = 20;
 /// A price in minor units, at most. With the limits above an order's total stays far below `i64::MAX`.
 pub const PRICE_MINOR: i64 = 100_000_000_000;
 /// Units of one product on hand, at most.

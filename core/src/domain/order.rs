@@ -1,6 +1,6 @@
 //! An order: what was bought at which price, where it stands, and how it got there.
 
-use super::limits::{LINE_QUANTITY, ORDER_LINES};
+use super::limits::{LINE_QUANTITY, ORDER_LINES, ORDER_PAYMENTS};
 use super::refusal::{Entity, Refusal, path};
 use super::status::{OrderStatus, TRANSITIONS, Trigger};
 use super::{Money, OrderId, Product, ProductId, Timestamp, User, UserId, Version};
@@ -276,7 +276,7 @@ impl Order {
     /// recorded as refund due; the answer says which of the two happened.
     ///
     /// # Errors
-    /// [`Refusal::AlreadyPaid`], [`Refusal::IllegalTransition`]. Nothing is recorded then.
+    /// [`Refusal::AlreadyPaid`], [`Refusal::TooManyPayments`], [`Refusal::IllegalTransition`]. Nothing is recorded then.
     pub fn pay(&mut self, now: Timestamp, payment: NewPayment) -> Result<PaymentOutcome, Refusal> {
         let too_late = self.status == OrderStatus::Canceled;
         let paid = self
@@ -285,6 +285,12 @@ impl Order {
             .any(|payment| payment.refund_due_version.is_none());
         if paid && !too_late {
             return Err(Refusal::AlreadyPaid { order: self.id });
+        }
+        if self.payments.len() >= ORDER_PAYMENTS {
+            return Err(Refusal::TooManyPayments {
+                order: self.id,
+                limit: ORDER_PAYMENTS,
+            });
         }
         if too_late {
             let reason = "payment recorded after the cancellation; refund due".to_owned();
@@ -616,6 +622,21 @@ mod tests {
         let id = OrderId::from_uuid(Uuid::from_u128(9));
         let refusal = Order::place(id, Timestamp::from_millis(0), &customer(), &[wrong], &[mug]);
         assert!(matches!(refusal, Err(Refusal::PriceChanged { .. })));
+    }
+
+    #[test]
+    fn payments_after_the_cancellation_are_kept_up_to_a_limit() {
+        let mut order = order();
+        let now = Timestamp::from_millis(20);
+        order.cancel(now, Actor::Customer, None).expect("pending");
+        for number in 0..ORDER_PAYMENTS {
+            let outcome = order.pay(now, payment(&number.to_string()));
+            assert_eq!(outcome, Ok(PaymentOutcome::RefundDue));
+        }
+        let kept = order.clone();
+        let refused = order.pay(now, payment("one more"));
+        assert!(matches!(refused, Err(Refusal::TooManyPayments { .. })));
+        assert_eq!(order, kept);
     }
 
     #[test]

@@ -103,6 +103,16 @@ pub enum Refusal {
         /// The order.
         order: OrderId,
     },
+    /// As many payments of the order as can be are recorded; this one was not.
+    #[error(
+        "{order} has {limit} payments already, which are to be refunded; this one was not recorded"
+    )]
+    TooManyPayments {
+        /// The order.
+        order: OrderId,
+        /// How many can be recorded.
+        limit: usize,
+    },
     /// An adjustment would leave less on hand than is reserved for orders.
     #[error(
         "{on_hand} on hand and {reserved} reserved: {available} units at most can be taken away"
@@ -184,6 +194,8 @@ pub enum RefusalCode {
     PaymentReferenceUsed,
     /// The payment came too late and is to be refunded.
     RefundDue,
+    /// The order has as many payments as can be recorded.
+    TooManyPayments,
     /// Fewer units are free than should be taken away.
     StockReserved,
     /// The user has open orders.
@@ -220,6 +232,7 @@ impl Refusal {
             Self::AlreadyPaid { .. } => RefusalCode::AlreadyPaid,
             Self::PaymentReferenceUsed { .. } => RefusalCode::PaymentReferenceUsed,
             Self::RefundDue { .. } => RefusalCode::RefundDue,
+            Self::TooManyPayments { .. } => RefusalCode::TooManyPayments,
             Self::StockReserved { .. } => RefusalCode::StockReserved,
             Self::UserHasOpenOrders { .. } => RefusalCode::UserHasOpenOrders,
             Self::ProductHeld { .. } => RefusalCode::ProductHeld,
@@ -245,6 +258,7 @@ impl Refusal {
             | Self::IdempotencyKeyInUse { path } => path,
             Self::AlreadyPaid { .. }
             | Self::RefundDue { .. }
+            | Self::TooManyPayments { .. }
             | Self::UserHasOpenOrders { .. }
             | Self::ProductHeld { .. }
             | Self::OrderOpen { .. } => &[],

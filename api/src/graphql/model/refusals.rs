@@ -27,6 +27,8 @@ pub enum MutationErrorCode {
     PaymentReferenceUsed,
     /// The payment came after the cancellation: it is recorded and its refund is due.
     RefundDue,
+    /// The order has as many payments as can be recorded.
+    TooManyPayments,
     /// Fewer units are free than should be taken away.
     StockReserved,
     /// The user has orders that are not final.
@@ -79,6 +81,8 @@ pub enum MutationError {
     PaymentReferenceUsed(PaymentReferenceUsedError),
     /// The payment came too late.
     RefundDue(RefundDueError),
+    /// The order has as many payments as can be recorded.
+    TooManyPayments(TooManyPaymentsError),
     /// Fewer units are free than should be taken away.
     StockReserved(StockReservedError),
     /// The user has open orders.
@@ -151,6 +155,12 @@ refusal_types! {
 
     /// The order was canceled before the payment came. The payment **is** recorded, and its refund is due.
     RefundDueError {}
+
+    /// The order was canceled and has as many payments to be refunded as can be recorded. Nothing was recorded.
+    TooManyPaymentsError {
+        /// How many payments of one order can be recorded.
+        limit: Int,
+    }
 
     /// Fewer units are free than should be taken away.
     StockReservedError {
@@ -276,6 +286,13 @@ impl From<Refusal> for MutationError {
                 message,
                 code,
                 path,
+            }
+            .into(),
+            Refusal::TooManyPayments { limit, .. } => TooManyPaymentsError {
+                message,
+                code,
+                path,
+                limit: Int::try_from(limit).unwrap_or(Int::MAX),
             }
             .into(),
             Refusal::StockReserved {
