@@ -112,6 +112,11 @@ impl Hub {
 }
 
 impl Mailbox {
+    /// Another place at the hub for the same order, empty.
+    pub fn anew(&self) -> Self {
+        self.hub.watch(self.order_id)
+    }
+
     /// The next mail, oldest first; waits for it. Safe to drop and ask again.
     pub async fn next(&self) -> Mail {
         loop {

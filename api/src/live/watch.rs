@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use shop_core::domain::{Order, OrderId};
 use shop_core::runtime::backoff::Backoff;
+use shop_core::runtime::failpoint::{self, Step};
+use shop_core::runtime::guard::{self, Guard};
 use shop_core::views::{DeletedOrder, OrderState, Views};
 use tokio::time::{Instant, timeout};
 
@@ -97,7 +99,12 @@ impl<R: ReadOrders> Watch<R> {
     async fn begin(&mut self) -> Result<(), ApiError> {
         let deadline = Instant::now() + APPEARS_WITHIN;
         loop {
-            match self.views.read(self.order_id).await? {
+            let view = self.views.read(self.order_id).await?;
+            failpoint::pass(Step::SnapshotRead).await;
+            if !guard::is_on(Guard::RegisterBeforeRead) {
+                self.mailbox = self.mailbox.anew();
+            }
+            match view {
                 Some(OrderState::Live(order)) => {
                     let order = Arc::<Order>::from(order);
                     self.merge.snapshot(&order);

@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use shop_core::bus::Producer;
 use shop_core::db::lock::NamedLock;
 use shop_core::db::outbox;
+use shop_core::runtime::failpoint::{self, Step};
+use shop_core::runtime::guard::{self, Guard};
 use shop_core::runtime::settings::OutboxSettings;
 use shop_core::runtime::{Backoff, Shutdown};
 use tokio::sync::watch;
@@ -108,16 +110,19 @@ pub async fn relay_step(
             biased;
             sent = &mut sent => break sent.context("failed to send to Kafka")?,
             () = tokio::time::sleep(lock.heartbeat()) => {
-                if !lock.still_held().await.context("lost the lock")? {
+                let held = lock.still_held().await.context("lost the lock")?;
+                if !held && guard::is_on(Guard::RelayElection) {
                     bail!("lost the lock");
                 }
             }
         }
     }
+    failpoint::pass(Step::Produced).await;
     let marked = seqs.as_slice();
     lock.run(async move |conn| outbox::mark_sent(conn, marked).await)
         .await
         .context("failed to mark events as sent")?;
     position.sent(&seqs, looked_at);
+    failpoint::pass(Step::Marked).await;
     Ok(seqs.len())
 }

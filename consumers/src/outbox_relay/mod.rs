@@ -29,6 +29,7 @@ use anyhow::Context as _;
 use shop_core::bus::Producer;
 use shop_core::db::Db;
 use shop_core::db::lock::NamedLock;
+use shop_core::runtime::guard::{self, Guard};
 use shop_core::runtime::metrics::OUTBOX_LEADER;
 use shop_core::runtime::settings::{KafkaSettings, Settings};
 use shop_core::runtime::{Backoff, Health, Runtime, Shutdown};
@@ -120,10 +121,11 @@ async fn elected(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Opt
         let mut lock = NamedLock::connect(&settings.mysql, LOCK, settings.outbox.lease)
             .await
             .context("failed to connect for the lock")?;
-        while !lock
-            .try_lock()
-            .await
-            .context("failed to ask for the lock")?
+        while guard::is_on(Guard::RelayElection)
+            && !lock
+                .try_lock()
+                .await
+                .context("failed to ask for the lock")?
         {
             tokio::time::sleep(STANDBY_INTERVAL).await;
         }

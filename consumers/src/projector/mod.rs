@@ -25,6 +25,7 @@ use anyhow::Context;
 use shop_core::bus::{self, HandleError, Outcome, Role};
 use shop_core::db::Db;
 use shop_core::events::{Encoding, Envelope, Topic};
+use shop_core::runtime::failpoint::{self, Step};
 use shop_core::runtime::settings::MysqlSettings;
 use shop_core::runtime::{Backoff, Runtime, Settings};
 use shop_core::views::{ViewError, Views};
@@ -108,11 +109,13 @@ impl<S: StatusSink> Role for Projector<S> {
         let written = gate::write(&self.views, &folded)
             .await
             .map_err(failed_write)?;
+        failpoint::pass(Step::ViewsWritten).await;
         let statuses = fold::statuses(batch, self.encoding);
         if !statuses.is_empty() {
             let published = self.statuses.publish(statuses).await;
             published.context("failed to publish statuses")?;
         }
+        failpoint::pass(Step::StatusesPublished).await;
         Ok(folded.outcomes(&written))
     }
 }

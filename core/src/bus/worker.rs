@@ -22,6 +22,7 @@ use super::{Outcome, Partition, Ping, Role, ping};
 use crate::db::Db;
 use crate::events::{Envelope, Source, TopicNames};
 use crate::runtime::Shutdown;
+use crate::runtime::failpoint::{self, Step};
 use crate::runtime::metrics::KAFKA_MESSAGE_PROCESSING_TIME;
 use crate::runtime::settings::Settings;
 
@@ -223,6 +224,7 @@ impl<R: Role> Worker<R> {
         }
         match self.handle(&sorted.envelopes, &sorted.lanes()).await {
             Ok(outcomes) => {
+                failpoint::pass_in(Step::Handled, self.role.name()).await;
                 let mut settled = sorted.settle(outcomes);
                 self.park(&mut settled).await;
                 self.positions

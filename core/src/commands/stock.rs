@@ -12,6 +12,7 @@ use crate::domain::stock::{
 };
 use crate::domain::{EventId, OrderId, ProductId, Refusal, Timestamp};
 use crate::events::{Event, EventType, Payload, StockDecision, TraceParent};
+use crate::runtime::guard::{self, Guard};
 
 /// Why units are counted anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +122,11 @@ pub async fn settle_orders(
             .map(|record| record.facts.order_id)
             .collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
-        let holds = stock::lock_holds(tx, &orders).await?;
+        let holds = if guard::is_on(Guard::StockRowPerOrder) {
+            stock::lock_holds(tx, &orders).await?
+        } else {
+            Vec::new()
+        };
         let products: Vec<ProductId> = products_of(records, &seen, &holds).into_iter().collect();
         let levels = stock::lock_levels(tx, &products).await?;
         let settlement = Settlement::decide(at, records, &seen, levels, holds);

@@ -20,6 +20,7 @@ use futures::FutureExt;
 
 use super::{Conn, StoreError, connect};
 use crate::events::Encoding;
+use crate::runtime::failpoint::{self, Step};
 use crate::runtime::metrics::{
     MYSQL_POOL_CONNECTIONS, MYSQL_TRANSACTION_DURATION, MYSQL_TRANSACTION_RETRIES,
 };
@@ -131,7 +132,7 @@ impl Db {
         let mut tried = 1;
         let result = loop {
             let committing = AtomicBool::new(false);
-            let attempt = self.attempt(work.clone(), &committing);
+            let attempt = self.attempt(name, work.clone(), &committing);
             let attempt = tokio::time::timeout(self.timeout, attempt).await;
             let late = |_| {
                 let error = anyhow!("transaction {name} did not end within {:?}", self.timeout);
@@ -151,7 +152,12 @@ impl Db {
         result
     }
 
-    async fn attempt<T, E, F>(&self, work: F, committing: &AtomicBool) -> Result<T, E>
+    async fn attempt<T, E, F>(
+        &self,
+        name: &'static str,
+        work: F,
+        committing: &AtomicBool,
+    ) -> Result<T, E>
     where
         T: Send,
         E: TransactionError,
@@ -168,6 +174,7 @@ impl Db {
             .map_err(StoreError::from)?;
         match work(conn).await {
             Ok(value) => {
+                failpoint::pass_in(Step::BeforeCommit, name).await;
                 committing.store(true, Ordering::Relaxed);
                 AnsiTransactionManager::commit_transaction(conn)
                     .await
@@ -176,6 +183,7 @@ impl Db {
                         answered => answered,
                     })?;
                 guarded.give_back();
+                failpoint::pass_in(Step::AfterCommit, name).await;
                 Ok(value)
             }
             Err(error) => {

@@ -8,6 +8,8 @@
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod failpoint;
+pub mod guard;
 pub mod health;
 mod healthcheck;
 pub mod ids;

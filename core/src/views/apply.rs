@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use futures::TryStreamExt;
+use mongodb::bson::raw::cstr;
 use mongodb::bson::{Binary, RawArrayBuf, RawDocumentBuf, Uuid, doc, rawdoc};
 use serde::{Deserialize, Serialize};
 
 use super::{ViewError, Views};
 use crate::domain::Version;
+use crate::runtime::guard::{self, Guard};
 
 /// Statements in one command, at most. The server's limit is 100,000.
 const MAX_STATEMENTS: usize = 1_000;
@@ -65,8 +67,12 @@ impl Write {
     }
 
     fn statement(&self) -> RawDocumentBuf {
+        let mut document = rawdoc! { "_id": Binary::from(self.id) };
+        if guard::is_on(Guard::VersionGuard) {
+            document.append(cstr!("version"), rawdoc! { "$lt": self.version });
+        }
         rawdoc! {
-            "q": { "_id": Binary::from(self.id), "version": { "$lt": self.version } },
+            "q": document,
             "u": self.document.clone(),
             "upsert": true,
         }
