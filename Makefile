@@ -12,7 +12,7 @@ CI_ORDERS ?= 40
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo chaos ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -62,6 +62,8 @@ migrate: assets ## bring tables and topics up to date
 	@$(WITH_ENGINES) cargo run -q -p shop-api --bin api -- migrate
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
 	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
+chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words
+	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
 	@$(WITH_ENGINES) cargo run -q -p shop-consumers --bin ops -- $(ARGS)
 deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates

@@ -36,14 +36,21 @@ kafka_fetch() {
         dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$KAFKA_LIBS.part"
 }
 
+# A proxy in front of the broker is what clients are told to connect to, or they would go around it.
 kafka_settings() {
+    local proxied= advertised=
+    if [[ -n ${SHOP_KAFKA_PROXY_PORT-} ]]; then
+        proxied=,PROXIED://127.0.0.1:$SHOP_KAFKA_PROXIED_PORT
+        advertised=,PROXIED://127.0.0.1:$SHOP_KAFKA_PROXY_PORT
+    fi
     cat <<-END
 		process.roles=broker,controller
 		node.id=1
 		controller.quorum.voters=1@127.0.0.1:$SHOP_KAFKA_CONTROLLER_PORT
 		controller.listener.names=CONTROLLER
-		listeners=PLAINTEXT://127.0.0.1:$SHOP_KAFKA_PORT,CONTROLLER://127.0.0.1:$SHOP_KAFKA_CONTROLLER_PORT
-		advertised.listeners=PLAINTEXT://127.0.0.1:$SHOP_KAFKA_PORT
+		listeners=PLAINTEXT://127.0.0.1:$SHOP_KAFKA_PORT,CONTROLLER://127.0.0.1:$SHOP_KAFKA_CONTROLLER_PORT$proxied
+		advertised.listeners=PLAINTEXT://127.0.0.1:$SHOP_KAFKA_PORT$advertised
+		listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 		inter.broker.listener.name=PLAINTEXT
 		log.dirs=$KAFKA_DATA
 		auto.create.topics.enable=false

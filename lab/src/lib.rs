@@ -1,11 +1,13 @@
 //! Checks of the running system and of its contract; never shipped, and nothing depends on it.
 //!
-//! Owns the demo with its independent check, and the check of the GraphQL contract. Shares no code with the programs but
+//! Owns the demo and the fault suite with their independent check, and the check of the GraphQL contract. Shares no code with the programs but
 //! the drivers: what it finds out, it finds out by itself.
 
+pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod demo;
 pub mod programs;
 pub mod schema;
 pub mod site;
+pub mod stage;

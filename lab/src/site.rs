@@ -29,26 +29,28 @@ pub struct Site {
 }
 
 impl Site {
-    /// Names a new shop on the servers that the environment names, and makes its `MySQL` database.
+    /// Names a new shop on the servers that the environment names, and makes its `MySQL` database. Its names begin with a word.
     ///
     /// # Errors
     /// If an address is missing, or `MySQL` does not answer or refuses.
-    pub async fn create() -> anyhow::Result<Self> {
+    pub async fn create(word: &str) -> anyhow::Result<Self> {
         let required = |name: &str| {
             variable(name).with_context(|| {
-                format!("{name} is not set; `make demo` starts the servers and sets it")
+                format!(
+                    "{name} is not set; `make demo` and `make chaos` start the servers and set it"
+                )
             })
         };
         let admin_dsn = required("MYSQL_DSN")?;
         let mongo_uri = required("MONGO_URI")?;
         let kafka_brokers = required("KAFKA_BROKERS")?;
         let run = format!("{}_{:06x}", std::process::id(), fastrand::u32(..1 << 24));
-        let database = format!("shop_demo_{run}");
+        let database = format!("shop_{word}_{run}");
         let site = Self {
             mysql_dsn: with_database(&admin_dsn, &database).context("MYSQL_DSN")?,
             mongo_uri: with_database(&mongo_uri, &database).context("MONGO_URI")?,
             kafka_brokers,
-            topic_prefix: format!("demo-{run}."),
+            topic_prefix: format!("{word}-{run}."),
             admin_dsn,
             database,
         };
@@ -57,9 +59,22 @@ impl Site {
             .context("failed to reach MySQL")?;
         conn.query_drop(format!("CREATE DATABASE `{}`", site.database))
             .await
-            .context("failed to make a database for the demo")?;
+            .context("failed to make a database for the shop")?;
         conn.disconnect().await?;
         Ok(site)
+    }
+
+    /// The same shop as its programs see it: through proxies at other ports.
+    ///
+    /// # Errors
+    /// If an address has no port.
+    pub fn through(&self, mysql: u16, kafka: u16, mongo: u16) -> anyhow::Result<Self> {
+        Ok(Self {
+            mysql_dsn: with_port(&self.mysql_dsn, mysql)?,
+            mongo_uri: with_port(&self.mongo_uri, mongo)?,
+            kafka_brokers: with_port(&self.kafka_brokers, kafka)?,
+            ..self.clone()
+        })
     }
 
     /// Drops databases and topics. Goes on where one of them fails, and says so. The broker drops the groups by itself, soon
@@ -72,10 +87,7 @@ impl Site {
         ];
         for (what, result) in steps {
             if let Err(error) = result {
-                eprintln!(
-                    "demo: failed to remove {what} of {}: {error:#}",
-                    self.database
-                );
+                eprintln!("failed to remove {what} of {}: {error:#}", self.database);
             }
         }
     }
@@ -137,9 +149,37 @@ fn with_database(address: &str, database: &str) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{server}/{database}{options}"))
 }
 
+/// The address of the same thing at another port of this machine.
+fn with_port(address: &str, port: u16) -> anyhow::Result<String> {
+    let start = address
+        .rfind('@')
+        .or_else(|| Some(address.find("://")? + 2));
+    let host = start.map_or(0, |before| before + 1);
+    let rest = address[host..]
+        .find(['/', '?'])
+        .map_or("", |at| &address[host + at..]);
+    let server = &address[host..address.len() - rest.len()];
+    if server.contains(',') || !server.contains(':') {
+        bail!("expected one server with a port in {server}");
+    }
+    Ok(format!("{}127.0.0.1:{port}{rest}", &address[..host]))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::with_database;
+    use super::{with_database, with_port};
+
+    #[test]
+    fn another_port_keeps_the_rest() {
+        for (address, expected) in [
+            ("mysql://a:b@h:1/shop", "mysql://a:b@127.0.0.1:9/shop"),
+            ("mongodb://h:1/shop?x=y", "mongodb://127.0.0.1:9/shop?x=y"),
+            ("h:1", "127.0.0.1:9"),
+        ] {
+            assert_eq!(with_port(address, 9).expect(address), expected);
+        }
+        assert!(with_port("h:1,i:2", 9).is_err());
+    }
 
     #[test]
     fn another_database_keeps_server_and_options() {

@@ -303,6 +303,8 @@ pub struct Clients {
     pub refused_payments: Vec<RefusedPayment>,
     /// How many orders were sent of which no answer came: they exist or not.
     pub unknown_orders: usize,
+    /// Answers that nothing explains: errors that do not ask to try again, refusals of what can not be refused.
+    pub surprises: Vec<String>,
     /// What the subscribers received.
     pub watched: Vec<Watched>,
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// One broken promise: which, about what, and how.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Violation {
     /// The number of the invariant, as `docs/ARCHITECTURE.md` lists them.
     pub invariant: u8,

@@ -1,10 +1,15 @@
 //! What the clients did and saw, for the check.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use anyhow::Context;
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use super::diary::Diary;
 
 use crate::check::Clients;
 use crate::check::evidence::{Acknowledged, Frame, RefusedPayment, Watched};
@@ -18,9 +23,57 @@ struct Pages {
     clients: Clients,
     arrivals: Vec<Instant>,
     lost: BTreeMap<String, usize>,
+    diary: Option<Diary>,
 }
 
 impl Journal {
+    /// A journal that notes every request, answer and frame in a file too.
+    ///
+    /// # Errors
+    /// If the file can not be written.
+    pub fn with_diary(file: &Path) -> anyhow::Result<Self> {
+        let diary =
+            Diary::begin(file).with_context(|| format!("failed to write {}", file.display()))?;
+        let journal = Self::default();
+        journal.lock().diary = Some(diary);
+        Ok(journal)
+    }
+
+    /// Notes a request; its number is for [`Journal::answered`].
+    pub fn sent(&self, document: &str, variables: &Value) -> u64 {
+        let mut pages = self.lock();
+        let Some(diary) = &mut pages.diary else {
+            return 0;
+        };
+        let number = diary.number();
+        // Which mutation or query it is: its first words.
+        let what: String = document.chars().take(60).collect();
+        diary.note(json!({ "request": number, "what": what, "variables": variables }));
+        number
+    }
+
+    /// Notes what came for a request: its answer, or why there is none.
+    pub fn answered(&self, request: u64, answer: Result<&Value, &str>) {
+        let mut pages = self.lock();
+        if let Ok(answer) = answer {
+            let errors = answer["errors"].as_array().into_iter().flatten();
+            for error in errors.filter(|error| error["extensions"]["retryable"] != true) {
+                pages.clients.surprises.push(error.to_string());
+            }
+        }
+        if let Some(diary) = &mut pages.diary {
+            diary.note(match answer {
+                Ok(answer) => json!({ "answer": request, "body": answer }),
+                Err(problem) => json!({ "answer": request, "none": problem }),
+            });
+        }
+    }
+
+    /// Notes a refusal that nothing explains.
+    pub fn wonder(&self, at: String) {
+        self.lock().clients.surprises.push(at);
+    }
+
     /// Notes a mutation that was acknowledged.
     pub fn acknowledge(&self, acknowledged: Acknowledged) {
         self.lock().clients.acknowledged.push(acknowledged);
@@ -55,8 +108,13 @@ impl Journal {
 
     /// Notes that a subscriber connected (again).
     pub fn connect(&self, watch: usize) {
-        if let Some(watched) = self.lock().clients.watched.get_mut(watch) {
+        let mut pages = self.lock();
+        if let Some(watched) = pages.clients.watched.get_mut(watch) {
             watched.connections.push(Vec::new());
+            let order = watched.order;
+            if let Some(diary) = &mut pages.diary {
+                diary.note(json!({ "subscriber": watch, "connected": order }));
+            }
         }
     }
 
@@ -64,6 +122,9 @@ impl Journal {
     pub fn receive(&self, watch: usize, frame: Frame) {
         let mut pages = self.lock();
         pages.arrivals.push(Instant::now());
+        if let Some(diary) = &mut pages.diary {
+            diary.note(json!({ "subscriber": watch, "frame": format!("{frame:?}") }));
+        }
         if let Some(watched) = pages.clients.watched.get_mut(watch)
             && let Some(frames) = watched.connections.last_mut()
         {

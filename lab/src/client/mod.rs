@@ -2,6 +2,7 @@
 //! GraphQL contract and nothing else.
 
 pub mod answer;
+pub mod diary;
 pub mod documents;
 pub mod journal;
 pub mod shop;

@@ -46,9 +46,17 @@ pub struct Shop {
     url: String,
     watch_url: String,
     journal: Journal,
+    patient: bool,
 }
 
 impl Shop {
+    /// The same client, whose subscribers ask again for an order that is not there yet: for shops where views may be late.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
+    }
+
     /// A client of the API at an address such as `127.0.0.1:4000`.
     ///
     /// # Errors
@@ -67,23 +75,28 @@ impl Shop {
             url,
             watch_url,
             journal,
+            patient: false,
         })
     }
 
     /// Sends a document once.
     async fn send(&self, document: &str, variables: &Value) -> Result<Value, (bool, String)> {
         let body = json!({ "query": document, "variables": variables });
+        let request = self.journal.sent(document, variables);
         let response = self.http.post(&self.url).json(&body).send().await;
         let answer = match response {
             Ok(response) => response.json().await,
             Err(error) => Err(error),
         };
-        answer.map_err(|error| {
+        let answer = answer.map_err(|error: reqwest::Error| {
             (
                 error.is_connect(),
                 format!("{:#}", anyhow::Error::from(error)),
             )
-        })
+        });
+        let noted = answer.as_ref().map_err(|(_, problem)| problem.as_str());
+        self.journal.answered(request, noted);
+        answer
     }
 
     async fn mutate(&self, mutation: &str, document: &str, input: &Value) -> Answer {
@@ -124,9 +137,25 @@ impl Shop {
         input: Value,
         kind: Kind,
     ) -> anyhow::Result<Uuid> {
+        let done = self.try_manage(mutation, document, input, kind).await?;
+        done.with_context(|| format!("{mutation} was not answered"))
+    }
+
+    /// The same where answers may be lost: `None` if none came. Then it was done or not, and is not done again.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn try_manage(
+        &self,
+        mutation: &'static str,
+        document: &str,
+        input: Value,
+        kind: Kind,
+    ) -> anyhow::Result<Option<Uuid>> {
         let payload = match self.mutate(mutation, document, &input).await {
             Answer::Done(payload) => payload,
-            other => bail!("{mutation} of {input}: {other:?}"),
+            Answer::NotSent(_) | Answer::Unknown(_) => return Ok(None),
+            Answer::Refused(_, refusals) => bail!("{mutation} of {input}: {refusals:?}"),
         };
         let (field, known) = match kind {
             Kind::User => ("user", None),
@@ -145,7 +174,7 @@ impl Shop {
             reference: None,
         };
         self.journal.acknowledge(acknowledged);
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// Places an order and subscribes to it. `None` if no answer came: then it exists or not, and is not sent again.
@@ -175,7 +204,7 @@ impl Shop {
                     let answered = Instant::now();
                     let id = bare_id(payload["order"]["id"].as_str())?;
                     self.acknowledge_order("createOrder", id, &payload["order"], None)?;
-                    let watch = Watch::open(&self.watch_url, id, &self.journal);
+                    let watch = Watch::open(&self.watch_url, id, &self.journal, self.patient);
                     return Ok(Some(Placed {
                         id,
                         sent,
@@ -234,6 +263,10 @@ impl Shop {
                     return Ok((Step::Done, sent));
                 } else if !lost {
                     let code = codes.join(" ");
+                    if code == "PAYMENT_REFERENCE_USED" {
+                        let problem = format!("{code} for the fresh reference {reference}");
+                        self.journal.wonder(problem);
+                    }
                     let reference = reference.clone();
                     self.journal.refuse_payment(RefusedPayment {
                         order,

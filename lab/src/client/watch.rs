@@ -43,7 +43,9 @@ pub struct Watch {
 
 impl Watch {
     /// Subscribes to an order; returns at once, frames come when they come.
-    pub fn open(url: &str, order: Uuid, journal: &Journal) -> Self {
+    ///
+    /// A patient one asks again for an order whose view is not there yet: it knows that there is such an order.
+    pub fn open(url: &str, order: Uuid, journal: &Journal, patient: bool) -> Self {
         let (sender, arrivals) = watch::channel(Vec::new());
         let number = journal.watch(order);
         let subscriber = Subscriber {
@@ -52,6 +54,7 @@ impl Watch {
             number,
             journal: journal.clone(),
             sender,
+            patient,
         };
         Self {
             arrivals,
@@ -106,6 +109,7 @@ struct Subscriber {
     number: usize,
     journal: Journal,
     sender: watch::Sender<Vec<Arrival>>,
+    patient: bool,
 }
 
 /// Why a connection ended.
@@ -175,7 +179,7 @@ impl Subscriber {
                                 .send_modify(|all| all.push(Arrival { frame, at }));
                         }
                         // A server that goes away may say so instead of just going.
-                        None if is_retryable(&message["payload"]) => return End::Lost,
+                        None if self.asks_again(&message["payload"]) => return End::Lost,
                         None => {
                             self.journal
                                 .fail(self.number, message["payload"].to_string());
@@ -184,7 +188,7 @@ impl Subscriber {
                     }
                 }
                 "error" => {
-                    if is_retryable(&json!({ "errors": message["payload"] })) {
+                    if self.asks_again(&json!({ "errors": message["payload"] })) {
                         return End::Lost;
                     }
                     self.journal
@@ -199,6 +203,16 @@ impl Subscriber {
         End::Lost
     }
 
+    /// Whether the server asks to try again, since its store is away or it is shutting down; or the view is not there yet.
+    fn asks_again(&self, payload: &Value) -> bool {
+        let not_yet = self.patient && self.sender.borrow().is_empty();
+        let mut errors = payload["errors"].as_array().into_iter().flatten();
+        errors.any(|error| {
+            let about = &error["extensions"];
+            about["retryable"] == true || (not_yet && about["code"] == "NOT_FOUND")
+        })
+    }
+
     /// A server may end the stream of an order that is final, and one that shuts down any stream.
     fn completed(&self) -> End {
         let newest = self
@@ -211,12 +225,6 @@ impl Subscriber {
             _ => End::Lost,
         }
     }
-}
-
-/// Whether the server asks to try again: its store is away, or it is shutting down.
-fn is_retryable(payload: &Value) -> bool {
-    let mut errors = payload["errors"].as_array().into_iter().flatten();
-    errors.any(|error| error["extensions"]["retryable"] == true)
 }
 
 fn frame(change: &Value) -> Option<Frame> {

@@ -6,12 +6,12 @@ use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::catalogue::{Catalogue, create_product};
-use super::figures::Hop;
-use super::run::Run;
 use crate::check::evidence::Line;
 use crate::client::documents;
 use crate::client::shop::{Placed, Step};
+use crate::stage::Run;
+use crate::stage::catalogue::{Catalogue, create_product};
+use crate::stage::figures::Hop;
 
 /// `PAYMENT_TIMEOUT` of the journey: orders are paid within a fraction of it, but for those that never are.
 pub const PAYMENT_TIMEOUT: &str = "5s";

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::load::Load;
-use super::run::Run;
 use crate::programs::{PROGRAMS, Programs};
+use crate::stage::Load;
+use crate::stage::Run;
 
 /// `PAYMENT_TIMEOUT` while programs are killed: longer than they are away, so that who pays in time is not called off.
 pub const PAYMENT_TIMEOUT: &str = "12s";

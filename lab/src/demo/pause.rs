@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::load::Load;
-use super::run::Run;
 use crate::check::Violation;
 use crate::programs::Programs;
+use crate::stage::Load;
+use crate::stage::Run;
 
 /// How long the relay is stopped.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -6,13 +6,13 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::catalogue::create_product;
-use super::figures::Hop;
 use super::options::Options;
-use super::run::Run;
 use crate::check::Violation;
 use crate::check::evidence::{Kind, Line};
 use crate::client::documents;
+use crate::stage::Run;
+use crate::stage::catalogue::create_product;
+use crate::stage::figures::Hop;
 
 /// `PAYMENT_TIMEOUT` of the race: what is held stays held.
 pub const PAYMENT_TIMEOUT: &str = "15m";

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::figures::{Figures, Hop, Summary};
 use super::options::{Mode, Options};
 use crate::check::Violation;
+use crate::stage::figures::{Figures, Hop, Summary};
 
 /// The result of a run.
 #[derive(Debug, Serialize)]

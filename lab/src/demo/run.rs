@@ -1,84 +1,19 @@
 //! One run from the first database to the last dropped topic.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
-use uuid::Uuid;
-
-use super::catalogue::Catalogue;
-use super::figures::Figures;
 use super::options::{Mode, Options};
-use super::progress::Progress;
-use super::reader::Reader;
 use super::report::{Report, seconds};
 use super::{journey, kill, pause, race};
 use crate::check::quiet::{self, Waiting};
 use crate::check::{Evidence, Kind, Violation, judge, plant, read};
-use crate::client::{Journal, Shop, Watch};
+use crate::client::{Journal, Shop};
 use crate::programs::{Plan, Programs, target};
 use crate::site::Site;
+use crate::stage::{Progress, Reader, Run, interrupted};
 
 /// How long it may take until nothing is under way, where nothing was disturbed.
 const QUIET_BOUND: Duration = Duration::from_secs(30);
-
-/// What scenarios share. A copy shares it too.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// The clients' way in.
-    pub shop: Shop,
-    /// What the clients did and saw.
-    pub journal: Journal,
-    /// What can be bought.
-    pub catalogue: Catalogue,
-    /// What is measured.
-    pub figures: Figures,
-    /// The line on the screen.
-    pub progress: Progress,
-    found: Arc<Mutex<Found>>,
-}
-
-#[derive(Debug, Default)]
-struct Found {
-    violations: Vec<Violation>,
-    watches: Vec<Watch>,
-    orders: Vec<Uuid>,
-}
-
-impl Run {
-    /// Notes a broken promise that a client met.
-    pub fn violate(&self, violation: Violation) {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .violations
-            .push(violation);
-    }
-
-    /// Keeps a subscription open until the check.
-    pub fn watch_on(&self, watch: Watch) {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .watches
-            .push(watch);
-    }
-
-    /// One of the orders, whichever.
-    pub fn any_order(&self) -> Option<Uuid> {
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        fastrand::choice(&found.orders).copied()
-    }
-
-    /// Remembers an order.
-    pub fn keep(&self, order: Uuid) {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .orders
-            .push(order);
-    }
-}
 
 /// Runs the demo; true if every promise was kept.
 ///
@@ -90,7 +25,7 @@ pub async fn demo(options: &Options) -> anyhow::Result<bool> {
     let file = target()?.join("demo.json");
     // The result of an earlier run is not this one's.
     let _ = std::fs::remove_file(&file);
-    let site = Site::create().await?;
+    let site = Site::create("demo").await?;
     let ended = with_programs(options, &site, &progress).await;
     progress.set("cleaning up");
     site.remove().await;
@@ -102,35 +37,21 @@ pub async fn demo(options: &Options) -> anyhow::Result<bool> {
     Ok(report.violations == 0)
 }
 
-/// Waits for a signal that asks to stop.
-async fn interrupted() -> &'static str {
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => "SIGINT",
-        () = wait(SignalKind::terminate()) => "SIGTERM",
-        () = wait(SignalKind::hangup()) => "SIGHUP",
-    }
-}
-
 async fn with_programs(
     options: &Options,
     site: &Site,
     progress: &Progress,
 ) -> anyhow::Result<Report> {
     progress.set("tables, topics, and five programs");
-    let plan = Plan {
-        payment_timeout: match options.mode {
-            Mode::Journey => journey::PAYMENT_TIMEOUT,
-            Mode::Kill | Mode::Pause => kill::PAYMENT_TIMEOUT,
-            Mode::Race(_) => race::PAYMENT_TIMEOUT,
-        },
-        relays: if options.mode == Mode::Pause { 2 } else { 1 },
+    let payment_timeout = match options.mode {
+        Mode::Journey => journey::PAYMENT_TIMEOUT,
+        Mode::Kill | Mode::Pause => kill::PAYMENT_TIMEOUT,
+        Mode::Race(_) => race::PAYMENT_TIMEOUT,
     };
+    let mut plan = Plan::new(payment_timeout, target()?.join("demo-logs"));
+    if options.mode == Mode::Pause {
+        plan.copies.push(("outbox-relay", 2));
+    }
     let programs = tokio::select! {
         programs = Programs::start(site, &plan) => programs?,
         signal = interrupted() => anyhow::bail!("stopped by {signal}"),
@@ -153,15 +74,7 @@ async fn scenario_and_check(
 ) -> anyhow::Result<Report> {
     let journal = Journal::default();
     let shop = Shop::new(&programs.api.to_string(), journal.clone())?;
-    let catalogue = Catalogue::create(&shop).await?;
-    let run = Run {
-        shop,
-        journal,
-        catalogue,
-        figures: Figures::default(),
-        progress: progress.clone(),
-        found: Arc::default(),
-    };
+    let run = Run::open(shop, journal, progress).await?;
     let disturbed = scenario(options, &run, programs)
         .await
         .unwrap_or_else(|error| {
@@ -207,8 +120,7 @@ async fn scenario_and_check(
     for death in programs.deaths() {
         violations.push(Violation::new(12, "a program died by itself", death));
     }
-    let found = std::mem::take(&mut *run.found.lock().unwrap_or_else(PoisonError::into_inner));
-    violations.extend(found.violations);
+    violations.extend(run.take_violations());
     violations.sort();
     report.violations = violations.len();
     report.violation_list = violations;

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +12,32 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use tokio::process::{Child, Command};
 
+use super::Settings;
+
 /// The pause before a program that died is started again.
 const RESTART: Duration = Duration::from_millis(100);
 /// The pause when it died right after its start.
 const RESTART_FAILING: Duration = Duration::from_secs(1);
+/// How often one that is to stay away is looked at.
+const AWAY: Duration = Duration::from_millis(50);
+/// SIGKILL, with which a program ends that was told to kill itself.
+const KILLED: i32 = 9;
 
 /// One process and its successors.
 pub(super) struct Instance {
     /// What logs and reports call it.
     pub label: String,
+    /// Which program it is.
+    pub program: &'static str,
     /// Where it answers.
     pub address: SocketAddr,
     /// Where its output goes.
     pub log: PathBuf,
     /// Set before it is asked to stop, so that it is not started again.
     pub stopping: AtomicBool,
-    program: &'static str,
     binary: PathBuf,
-    settings: Vec<(&'static str, String)>,
+    settings: Settings,
+    note: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -37,12 +46,16 @@ pub(super) struct Instance {
 pub(super) struct State {
     /// Which it is, while it runs.
     pub pid: Option<Pid>,
-    /// How often it was killed here.
+    /// How often it was killed here, or killed itself because it was told to.
     pub kills: u32,
     /// How it died when nobody here killed it.
     pub deaths: Vec<String>,
     /// Whether its coming end is our doing.
-    pub killed: bool,
+    pub expected: bool,
+    /// Whether it is to stay away.
+    pub away: bool,
+    /// Settings of its own, on top of the others.
+    pub own: Settings,
 }
 
 impl Instance {
@@ -50,21 +63,27 @@ impl Instance {
         label: String,
         program: &'static str,
         binary: PathBuf,
-        settings: Vec<(&'static str, String)>,
+        settings: Settings,
         address: SocketAddr,
         log: PathBuf,
     ) -> Self {
-        let (state, stopping) = (Mutex::default(), AtomicBool::new(false));
         Self {
             label,
+            program,
             address,
             log,
-            stopping,
-            program,
+            stopping: AtomicBool::new(false),
             binary,
             settings,
-            state,
+            note: None,
+            state: Mutex::default(),
         }
+    }
+
+    /// Notes the process in a file, so that a script can end it when this process can not.
+    pub fn noted_in(mut self, file: Option<PathBuf>) -> Self {
+        self.note = file;
+        self
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,61 +99,81 @@ impl Instance {
         if self.program == "api" {
             command.arg("serve");
         }
+        let own = self.lock().own.clone();
         command
-            .envs(
-                self.settings
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str())),
-            )
+            .envs(self.settings.iter().chain(&own).cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .process_group(0) // Ctrl-C is for the demo, which then stops them itself
+            .process_group(0) // Ctrl-C is for the lab, which then stops them itself
             .kill_on_drop(true);
-        Ok(command.spawn()?)
+        let child = command.spawn()?;
+        if let (Some(file), Some(pid)) = (&self.note, child.id()) {
+            note(file, pid);
+        }
+        Ok(child)
+    }
+}
+
+/// Notes a process as `lab/engines/daemon.sh` does: its id, and when it was started.
+pub fn note(file: &Path, pid: u32) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    if let Some(since) = after_name.split(' ').nth(19) {
+        let _ = std::fs::write(file, format!("{pid} {since}\n"));
     }
 }
 
 /// Starts the program, and starts it again whenever it ends, until it is to stop.
 pub(super) async fn keep_alive(instance: Arc<Instance>) {
     while !instance.stopping.load(Ordering::SeqCst) {
+        if instance.lock().away {
+            tokio::time::sleep(AWAY).await;
+            continue;
+        }
         let started = Instant::now();
         let ended = match instance.spawn() {
             Ok(mut child) => {
                 instance.lock().pid = pid(&child);
-                let status = child.wait().await;
-                describe(status)
+                child.wait().await
             }
-            Err(error) => format!("could not be started: {error:#}"),
+            Err(error) => Err(std::io::Error::other(format!("{error:#}"))),
         };
         if instance.stopping.load(Ordering::SeqCst) {
             return;
         }
-        let killed = {
-            let mut state = instance.lock();
-            state.pid = None;
-            if !state.killed {
-                let log = tail(&instance.log);
-                state
-                    .deaths
-                    .push(format!("{} {ended}\n{log}", instance.label));
-            }
-            std::mem::take(&mut state.killed)
-        };
-        let failing = !killed && started.elapsed() < RESTART_FAILING;
+        let expected = instance.bury(ended);
+        let failing = !expected && started.elapsed() < RESTART_FAILING;
         tokio::time::sleep(if failing { RESTART_FAILING } else { RESTART }).await;
+    }
+}
+
+impl Instance {
+    /// Notes an end; whether it was expected.
+    fn bury(&self, ended: std::io::Result<ExitStatus>) -> bool {
+        let by_itself = matches!(&ended, Ok(status) if status.signal() == Some(KILLED));
+        let mut state = self.lock();
+        state.pid = None;
+        let told_to = by_itself && state.own.iter().any(|(name, _)| *name == "FAILPOINTS");
+        if std::mem::take(&mut state.expected) {
+            return true;
+        }
+        if told_to {
+            state.kills += 1;
+            return true;
+        }
+        let ended = ended.map_or_else(
+            |error| format!("could not be started: {error}"),
+            |status| format!("ended: {status}"),
+        );
+        let log = tail(&self.log);
+        state.deaths.push(format!("{} {ended}\n{log}", self.label));
+        false
     }
 }
 
 fn pid(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()?).ok()?)
-}
-
-fn describe(status: std::io::Result<ExitStatus>) -> String {
-    status.map_or_else(
-        |error| format!("is lost: {error}"),
-        |status| format!("ended: {status}"),
-    )
 }
 
 /// The last lines of a log.

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::site::Site;
 use instance::{Instance, keep_alive, tail};
+
+pub use instance::note;
 
 /// The programs of the shop, in the order of an order's journey.
 pub const PROGRAMS: [&str; 5] = [
@@ -29,24 +31,53 @@ pub const PROGRAMS: [&str; 5] = [
 
 /// Where the first program listens, if the ports from there on are free.
 const FIRST_PORT: u16 = 4100;
+/// How many ports a shop may take.
+const PORTS: u16 = 20;
 /// How long all programs may take to be ready.
 const READY_BOUND: Duration = Duration::from_mins(1);
 /// How long a program may take to stop when asked.
 const STOP_BOUND: Duration = Duration::from_secs(15);
 
-/// The settings that differ from run to run.
+/// Environment variables.
+pub type Settings = Vec<(&'static str, String)>;
+
+/// What differs from run to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// `PAYMENT_TIMEOUT`, as the setting is written.
     pub payment_timeout: &'static str,
-    /// Copies of the outbox relay.
-    pub relays: usize,
+    /// How many copies there are of a program of which there is not just one.
+    pub copies: Vec<(&'static str, usize)>,
+    /// Where logs go; emptied first.
+    pub logs: PathBuf,
+    /// Where the processes are noted, and under which name, for a script that must end them when the lab can not.
+    pub notes: Option<(PathBuf, String)>,
+    /// More settings for every program.
+    pub settings: Settings,
+}
+
+impl Plan {
+    /// One copy of each, nothing special.
+    pub fn new(payment_timeout: &'static str, logs: PathBuf) -> Self {
+        Self {
+            payment_timeout,
+            copies: Vec::new(),
+            logs,
+            notes: None,
+            settings: Vec::new(),
+        }
+    }
+
+    fn copies_of(&self, program: &str) -> usize {
+        let found = self.copies.iter().find(|(name, _)| *name == program);
+        found.map_or(1, |(_, copies)| *copies)
+    }
 }
 
 /// All programs of one shop.
 pub struct Programs {
     instances: Vec<Arc<Instance>>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Where the API answers.
     pub api: SocketAddr,
 }
@@ -89,10 +120,9 @@ impl Programs {
     /// If a binary is missing, a migration fails, or a program is not ready within a bound.
     pub async fn start(site: &Site, plan: &Plan) -> anyhow::Result<Self> {
         let binaries = binaries()?;
-        let logs = target()?.join("demo-logs");
         // Logs of earlier runs would only mislead.
-        let _ = std::fs::remove_dir_all(&logs);
-        std::fs::create_dir_all(&logs).context("failed to make the directory of logs")?;
+        let _ = std::fs::remove_dir_all(&plan.logs);
+        std::fs::create_dir_all(&plan.logs).context("failed to make the directory of logs")?;
         for program in PROGRAMS {
             let file = binaries.join(program);
             if !file.is_file() {
@@ -102,19 +132,22 @@ impl Programs {
                 );
             }
         }
-        migrate(&binaries, site, &logs.join("migrate.log")).await?;
+        migrate(&binaries, site, &plan.logs.join("migrate.log")).await?;
 
-        let mut labels: Vec<(String, &'static str)> = PROGRAMS
+        // The first copies first: the API is the first of all.
+        let mut labels: Vec<(String, &'static str, usize)> = PROGRAMS
             .iter()
-            .map(|program| ((*program).to_owned(), *program))
+            .map(|program| ((*program).to_owned(), *program, 1))
             .collect();
-        for copy in 2..=plan.relays {
-            labels.push((format!("outbox-relay-{copy}"), "outbox-relay"));
+        for program in PROGRAMS {
+            let more =
+                (2..=plan.copies_of(program)).map(|n| (format!("{program}-{n}"), program, n));
+            labels.extend(more);
         }
         let addresses = free_addresses(labels.len())?;
         let mut instances = Vec::new();
-        for ((label, program), address) in labels.into_iter().zip(addresses) {
-            let log = logs.join(format!("{label}.log"));
+        for ((label, program, copy), address) in labels.into_iter().zip(addresses) {
+            let log = plan.logs.join(format!("{label}.log"));
             // A log of this run only; programs that are started again append.
             File::create(&log).with_context(|| format!("failed to write {}", log.display()))?;
             let mut settings = settings(site);
@@ -124,11 +157,15 @@ impl Programs {
                 "HEALTH_ADDR"
             };
             settings.push((listen, address.to_string()));
+            settings.push(("CONSUMER_SLOT", (copy - 1).to_string()));
             settings.push(("PAYMENT_TIMEOUT", plan.payment_timeout.to_owned()));
             settings.push(("PAYMENT_CHECK_INTERVAL", "200ms".to_owned()));
+            settings.extend(plan.settings.iter().cloned());
+            let note = plan.notes.as_ref();
+            let note = note.map(|(dir, name)| dir.join(format!("{name}-{label}.pid")));
             let binary = binaries.join(program);
             let instance = Instance::new(label, program, binary, settings, address, log);
-            instances.push(Arc::new(instance));
+            instances.push(Arc::new(instance.noted_in(note)));
         }
         let api = instances.first().context("no program")?.address;
         let tasks = instances
@@ -137,7 +174,7 @@ impl Programs {
             .collect();
         let programs = Self {
             instances,
-            tasks,
+            tasks: Mutex::new(tasks),
             api,
         };
         if let Err(error) = programs.ready(READY_BOUND).await {
@@ -183,7 +220,7 @@ impl Programs {
                 .pid
                 .is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
             if done {
-                state.killed = true;
+                state.expected = true;
                 state.kills += 1;
                 state.pid = None;
             }
@@ -197,6 +234,55 @@ impl Programs {
         self.instance(label)
             .and_then(|instance| instance.lock().pid)
             .is_some_and(|pid| kill_process(pid, signal).is_ok())
+    }
+
+    /// Ends a program and starts it again with settings of its own on top of the others; they stay until others are given.
+    pub fn restart_with(&self, label: &str, own: Settings) {
+        if let Some(instance) = self.instance(label) {
+            let mut state = instance.lock();
+            state.own = own;
+            if let Some(pid) = state.pid.take() {
+                state.expected = kill_process(pid, Signal::TERM).is_ok();
+            }
+        }
+    }
+
+    /// Sends a program away in an orderly manner, to stay away, or lets it come back.
+    pub fn send_away(&self, label: &str, away: bool) {
+        if let Some(instance) = self.instance(label) {
+            let mut state = instance.lock();
+            state.away = away;
+            if let Some(pid) = state.pid.take_if(|_| away) {
+                state.expected = kill_process(pid, Signal::TERM).is_ok();
+            }
+        }
+    }
+
+    /// Lets every program run as it began: none away, none stopped in its tracks, none with settings of its own.
+    pub fn heal(&self) {
+        for label in self.labels() {
+            self.pause(&label, false);
+            self.send_away(&label, false);
+            let changed = self
+                .instance(&label)
+                .is_some_and(|i| !i.lock().own.is_empty());
+            if changed {
+                self.restart_with(&label, Settings::new());
+            }
+        }
+    }
+
+    /// The names of all processes of a program.
+    pub fn labels_of(&self, program: &str) -> Vec<String> {
+        let instances = self.instances.iter();
+        let found = instances.filter(|instance| instance.program == program);
+        found.map(|instance| instance.label.clone()).collect()
+    }
+
+    /// The names of all processes.
+    pub fn labels(&self) -> Vec<String> {
+        let instances = self.instances.iter();
+        instances.map(|instance| instance.label.clone()).collect()
     }
 
     /// Where a program answers `/metrics`.
@@ -221,7 +307,7 @@ impl Programs {
     }
 
     /// Asks every program to stop, and kills what does not.
-    pub async fn stop(mut self) {
+    pub async fn stop(&self) {
         for instance in &self.instances {
             instance.stopping.store(true, Ordering::SeqCst);
             if let Some(pid) = instance.lock().pid {
@@ -230,14 +316,12 @@ impl Programs {
             }
         }
         let deadline = Instant::now() + STOP_BOUND;
-        for (task, instance) in std::mem::take(&mut self.tasks)
-            .into_iter()
-            .zip(&self.instances)
-        {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for (task, instance) in tasks.into_iter().zip(&self.instances) {
             let left = deadline.saturating_duration_since(Instant::now());
             let abort = task.abort_handle();
             if tokio::time::timeout(left, task).await.is_err() {
-                eprintln!("demo: {} does not stop; killed", instance.label);
+                eprintln!("{} does not stop; killed", instance.label);
                 abort.abort(); // the child is killed with its handle
             }
         }
@@ -252,13 +336,14 @@ impl Programs {
 
 impl Drop for Programs {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        for task in tasks.iter() {
             task.abort();
         }
     }
 }
 
-fn settings(site: &Site) -> Vec<(&'static str, String)> {
+fn settings(site: &Site) -> Settings {
     vec![
         ("ENV", "development".to_owned()),
         ("MYSQL_DSN", site.mysql_dsn.clone()),
@@ -292,14 +377,17 @@ async fn migrate(binaries: &Path, site: &Site, log: &Path) -> anyhow::Result<()>
     Ok(())
 }
 
-/// As many loopback addresses in a row that nobody listens on.
+/// As many loopback addresses in a row that nobody listens on; never the same ones twice in this process.
 fn free_addresses(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    for first in (FIRST_PORT..FIRST_PORT + 800).step_by(20) {
-        let ports = (first..).take(count);
+    static NEXT: AtomicU16 = AtomicU16::new(FIRST_PORT);
+    for _ in 0..40 {
+        let first = NEXT.fetch_add(PORTS, Ordering::SeqCst);
+        let ports = (first..first + PORTS).take(count);
         let addresses: Vec<SocketAddr> = ports.map(|port| ([127, 0, 0, 1], port).into()).collect();
-        if addresses
-            .iter()
-            .all(|address| TcpListener::bind(address).is_ok())
+        if addresses.len() == count
+            && addresses
+                .iter()
+                .all(|address| TcpListener::bind(address).is_ok())
         {
             return Ok(addresses);
         }

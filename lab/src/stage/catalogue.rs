@@ -88,6 +88,13 @@ impl Catalogue {
             .unwrap_or_default()
     }
 
+    /// Something of which there is plenty.
+    pub fn product(&self) -> Uuid {
+        fastrand::choice(&self.products)
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// One to three lines of what there is plenty of, no product twice.
     pub fn some_lines(&self) -> Vec<Line> {
         fastrand::choose_multiple(&self.products, fastrand::usize(1..=3))

@@ -1,7 +1,7 @@
 //! Many clients at once, with orders of all kinds, until told to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use crate::check::evidence::Kind;
 use crate::client::shop::{Placed, Step};
 
 /// How long a frame may take while programs are killed.
-const BOUND: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(1);
 const CLIENTS: usize = 6;
 
 /// Clients at work. A copy steers the same clients.
@@ -29,6 +29,8 @@ struct Switches {
     nobody_leaves: AtomicBool,
     started: AtomicUsize,
     finished: AtomicUsize,
+    /// How long a frame may take, in milliseconds; 0 for the usual time.
+    patience: AtomicU64,
 }
 
 /// What becomes of an order.
@@ -85,6 +87,19 @@ impl Load {
         (load, clients)
     }
 
+    /// How long a frame may take from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.0.patience.store(millis, Ordering::SeqCst);
+    }
+
+    fn patience(&self) -> Duration {
+        match self.0.patience.load(Ordering::SeqCst) {
+            0 => PATIENCE,
+            millis => Duration::from_millis(millis),
+        }
+    }
+
     /// From now on every order is paid, canceled or rejected.
     pub fn nobody_leaves(&self) {
         self.0.nobody_leaves.store(true, Ordering::SeqCst);
@@ -123,7 +138,7 @@ impl Load {
         {
             Ok(Some(placed)) => {
                 run.keep(placed.id);
-                if let Err(error) = live(run, &placed, fate).await {
+                if let Err(error) = live(run, &placed, fate, self.patience()).await {
                     let order = Kind::Order.id(placed.id);
                     run.violate(Violation::new(12, order, format!("{fate:?}: {error:#}")));
                 }
@@ -138,11 +153,11 @@ impl Load {
     }
 }
 
-async fn live(run: &Run, placed: &Placed, fate: Fate) -> anyhow::Result<()> {
+async fn live(run: &Run, placed: &Placed, fate: Fate, bound: Duration) -> anyhow::Result<()> {
     if matches!(fate, Fate::Rejected) {
         let arrival = placed
             .watch
-            .reached(&["REJECTED", "CONFIRMED"], BOUND)
+            .reached(&["REJECTED", "CONFIRMED"], bound)
             .await?;
         anyhow::ensure!(arrival.frame.status == "REJECTED", "got what there is not");
         run.figures
@@ -151,7 +166,7 @@ async fn live(run: &Run, placed: &Placed, fate: Fate) -> anyhow::Result<()> {
     }
     let arrival = placed
         .watch
-        .reached(&["CONFIRMED", "REJECTED"], BOUND)
+        .reached(&["CONFIRMED", "REJECTED"], bound)
         .await?;
     anyhow::ensure!(
         arrival.frame.status == "CONFIRMED",
@@ -175,9 +190,9 @@ async fn live(run: &Run, placed: &Placed, fate: Fate) -> anyhow::Result<()> {
                 _ => run.shop.advance(placed.id, status).await?,
             };
             if let Step::Refused(code, from) = answer {
-                return overtaken(placed, &code, from.as_deref()).await;
+                return overtaken(placed, &code, from.as_deref(), bound).await;
             }
-            let arrival = placed.watch.reached(&[status], BOUND).await?;
+            let arrival = placed.watch.reached(&[status], bound).await?;
             run.figures
                 .note(hop, arrival.at.saturating_duration_since(sent));
         }
@@ -186,9 +201,9 @@ async fn live(run: &Run, placed: &Placed, fate: Fate) -> anyhow::Result<()> {
         {
             let (answer, sent) = run.shop.cancel(placed.id, "changed my mind").await?;
             if let Step::Refused(code, from) = answer {
-                return overtaken(placed, &code, from.as_deref()).await;
+                return overtaken(placed, &code, from.as_deref(), bound).await;
             }
-            let arrival = placed.watch.reached(&["CANCELED"], BOUND).await?;
+            let arrival = placed.watch.reached(&["CANCELED"], bound).await?;
             run.figures.note(
                 Hop::CancelCanceled,
                 arrival.at.saturating_duration_since(sent),
@@ -200,12 +215,17 @@ async fn live(run: &Run, placed: &Placed, fate: Fate) -> anyhow::Result<()> {
 }
 
 /// The only thing that may get in the way of a client is the payment time.
-async fn overtaken(placed: &Placed, code: &str, from: Option<&str>) -> anyhow::Result<()> {
+async fn overtaken(
+    placed: &Placed,
+    code: &str,
+    from: Option<&str>,
+    bound: Duration,
+) -> anyhow::Result<()> {
     let canceled = code.contains("REFUND_DUE") || from == Some("CANCELED");
     anyhow::ensure!(canceled, "was refused: {code} (from {from:?})");
     placed
         .watch
-        .reached(&["CANCELED"], BOUND)
+        .reached(&["CANCELED"], bound)
         .await
         .context("was refused as canceled")?;
     Ok(())

@@ -30,6 +30,10 @@ pub(super) fn judge(evidence: &Evidence, violations: &mut Vec<Violation>) {
     refused_payments(evidence, violations);
     every_version_has_an_event(evidence, &events, violations);
     no_order_from_nowhere(evidence, violations);
+    for surprise in &evidence.clients.surprises {
+        let problem = format!("got an answer that no fault explains: {surprise}");
+        violations.push(Violation::new(1, "a client", problem));
+    }
 }
 
 fn has_effect(

@@ -117,6 +117,22 @@ fn same_as_outbox(
     }
 }
 
+/// Outbox rows that are in their topic more than once: a relay that was not disturbed sends each once.
+pub(super) fn repeats(evidence: &Evidence) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for kind in Kind::ALL {
+        let mut times: BTreeMap<(Uuid, u32), usize> = BTreeMap::new();
+        for record in evidence.log.get(kind.topic()).into_iter().flatten() {
+            *times.entry((record.key, record.version)).or_default() += 1;
+        }
+        for ((id, version), times) in times.into_iter().filter(|(_, times)| *times > 1) {
+            let problem = format!("version {version} was sent {times} times");
+            violations.push(Violation::new(1, kind.id(id), problem));
+        }
+    }
+    violations
+}
+
 /// What the projector publishes: each version of an order, and the newest of each level.
 fn statuses(evidence: &Evidence, violations: &mut Vec<Violation>) {
     let records = evidence

@@ -6,6 +6,7 @@ mod holds;
 mod log;
 mod payments;
 mod stock;
+mod timeline;
 mod views;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
         holds::judge,
         payments::judge,
         log::judge,
+        timeline::judge,
         views::judge,
         frames::judge,
     ] {
@@ -33,6 +35,11 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
     violations.sort();
     violations.dedup();
     violations
+}
+
+/// What was sent more than once, for runs in which nothing explains it.
+pub fn repeats(evidence: &Evidence) -> Vec<Violation> {
+    log::repeats(evidence)
 }
 
 /// The state that the newest event of each aggregate carries.

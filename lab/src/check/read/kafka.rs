@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message, OwnedHeaders};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use uuid::Uuid;
 
@@ -83,7 +83,7 @@ pub fn read(brokers: &str, prefix: &str) -> anyhow::Result<Log> {
     Ok(log)
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+pub(super) fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let partitions: Vec<i32> = found
@@ -99,6 +99,59 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> 
         bail!("topic {topic} does not exist");
     }
     Ok(partitions)
+}
+
+/// A record as it lies in its topic.
+#[derive(Debug, Clone)]
+pub struct RawRecord {
+    /// Where.
+    pub partition: i32,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Its headers.
+    pub headers: OwnedHeaders,
+}
+
+/// Reads one topic as it is, from its beginning to where it ends now, by partition and offset.
+///
+/// # Errors
+/// If the broker does not answer.
+pub fn read_raw(brokers: &str, prefix: &str, topic: &str) -> anyhow::Result<Vec<RawRecord>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", format!("{prefix}copies"))
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let name = format!("{prefix}{topic}");
+    let mut records = Vec::new();
+    for partition in partitions(&consumer, &name)? {
+        let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&name, partition, Offset::Offset(low))?;
+        consumer.assign(&assignment)?;
+        let deadline = Instant::now() + BOUND;
+        let mut next = low;
+        while next < high {
+            if Instant::now() > deadline {
+                bail!("partition {partition} of {name} could not be read to its end");
+            }
+            let Some(message) = consumer.poll(Duration::from_millis(200)) else {
+                continue;
+            };
+            let message = message?;
+            next = message.offset() + 1;
+            let headers = message.headers();
+            records.push(RawRecord {
+                partition,
+                key: message.key().unwrap_or_default().to_vec(),
+                value: message.payload().unwrap_or_default().to_vec(),
+                headers: headers.map_or_else(OwnedHeaders::new, BorrowedHeaders::detach),
+            });
+        }
+    }
+    Ok(records)
 }
 
 fn record(topic: &'static str, message: &BorrowedMessage<'_>) -> anyhow::Result<Record> {

@@ -1,6 +1,7 @@
 //! Reads the evidence, with the servers' drivers and nothing else.
 
 mod events;
+pub mod groups;
 pub mod kafka;
 pub mod mongo;
 pub mod mysql;

@@ -1,0 +1,49 @@
+//! Servers killed, stopped in their tracks, and restarted, under load.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::chaos::scene::Scene;
+use crate::chaos::servers::Server;
+
+/// The broker.
+pub const KAFKA: Server = Server::Kafka;
+/// The write side.
+pub const MYSQL: Server = Server::Mysql;
+/// The views' store.
+pub const POSTGRES: Server = Server::Postgres;
+/// The views' door.
+pub const FERRETDB: Server = Server::Ferretdb;
+
+/// How long a server may take to stop when asked.
+const STOP_BOUND: Duration = Duration::from_secs(20);
+
+/// `kill -9`; it is started again after a moment.
+pub async fn kill(scene: &Scene, server: Server) -> anyhow::Result<()> {
+    scene.world.servers.kill(server)?;
+    scene.note();
+    tokio::time::sleep(scene.some_millis(100..1_500)).await;
+    scene.world.servers.up().await
+}
+
+/// SIGSTOP: connections stay open, nothing answers.
+pub async fn pause(scene: &Scene, server: Server) -> anyhow::Result<()> {
+    scene.world.servers.pause(server, true)?;
+    scene.note();
+    tokio::time::sleep(scene.some_millis(1_500..4_000)).await;
+    scene.world.servers.pause(server, false)
+}
+
+/// An orderly stop and start.
+pub async fn restart(scene: &Scene, server: Server) -> anyhow::Result<()> {
+    scene.world.servers.terminate(server)?;
+    scene.note();
+    let deadline = std::time::Instant::now() + STOP_BOUND;
+    while scene.world.servers.runs(server) {
+        let in_time = std::time::Instant::now() < deadline;
+        ensure!(in_time, "{server:?} does not stop within {STOP_BOUND:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    scene.world.servers.up().await
+}

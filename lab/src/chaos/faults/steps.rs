@@ -1,0 +1,80 @@
+//! Programs that die by themselves between two steps, by the named steps of lab builds.
+
+use std::time::{Duration, Instant};
+
+use crate::chaos::scene::Scene;
+
+/// How often each program is to die.
+const DEATHS: u32 = 5;
+/// How long that may take.
+const BOUND: Duration = Duration::from_secs(20);
+/// How long subscribers look slowly.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// A program, and the step at which it dies, as `FAILPOINTS` writes it; the passage is drawn.
+type Point = (&'static str, &'static str);
+
+/// COMMIT is not sent.
+pub const BEFORE_COMMIT: [Point; 4] = [
+    ("api", "commit.before@create_order"),
+    ("stock-reservation", "commit.before@settle_stock"),
+    ("order-saga", "commit.before@settle_orders"),
+    ("order-saga-2", "commit.before@cancel_unpaid"),
+];
+/// COMMIT is answered, nobody was told.
+pub const AFTER_COMMIT: [Point; 4] = [
+    ("api", "commit.after@pay_order"),
+    ("stock-reservation", "commit.after@settle_stock"),
+    ("order-saga", "commit.after@settle_orders"),
+    ("order-saga-2", "commit.after@cancel_unpaid"),
+];
+/// Kafka has it, the outbox does not know.
+pub const AFTER_PRODUCE: [Point; 2] = [
+    ("outbox-relay", "relay.produced"),
+    ("outbox-relay-2", "relay.produced"),
+];
+/// The view is there, nobody was told.
+pub const AFTER_VIEW: [Point; 2] = [
+    ("projector", "projector.written"),
+    ("projector-2", "projector.written"),
+];
+/// It is done, and will come again.
+pub const AFTER_EFFECT: [Point; 4] = [
+    ("stock-reservation", "consumer.handled"),
+    ("order-saga", "consumer.handled"),
+    ("projector", "consumer.handled"),
+    ("projector-2", "projector.published"),
+];
+
+/// Lets programs die at their steps, again and again, each after some passages.
+pub async fn die(scene: &Scene, points: &[Point]) -> anyhow::Result<()> {
+    let programs = &scene.programs;
+    let deaths = || -> u32 { programs.kills().iter().map(|(_, kills)| kills).sum() };
+    let count = u32::try_from(points.len())?;
+    let (mut seen, wanted) = (deaths(), deaths() + count * DEATHS);
+    for (label, step) in points {
+        // The relay and the projector pass often; a mutation of one kind is rare.
+        let passage = scene.chance(1..6);
+        let points = format!("{step}=kill:{passage}");
+        programs.restart_with(label, vec![("FAILPOINTS", points)]);
+    }
+    let deadline = Instant::now() + BOUND;
+    while Instant::now() < deadline && seen < wanted {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let now = deaths();
+        for _ in seen..now {
+            scene.note();
+        }
+        seen = now;
+    }
+    Ok(())
+}
+
+/// Between a subscriber's first look at the view and what follows, orders change.
+pub async fn slow_snapshot(scene: &Scene) -> anyhow::Result<()> {
+    let slow = ("FAILPOINTS", "live.read=sleep:300ms".to_owned());
+    scene.programs.restart_with("api", vec![slow]);
+    scene.note();
+    tokio::time::sleep(SLOW).await;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What a run of the suite does, from the environment: `make chaos LONG=1 SEED=7` sets variables, not arguments.
+
+use anyhow::Context;
+
+use crate::site;
+
+/// What a run does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `SEED`: what the faults are drawn from.
+    pub seed: u64,
+    /// `LONG=1`: half an hour instead of a few minutes.
+    pub long: bool,
+    /// `ONLY`: words, one of which a fault's or control's name must have; empty for all.
+    pub only: Vec<String>,
+}
+
+impl Options {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// If a value is no number; the message names it.
+    pub fn from_env() -> anyhow::Result<Self> {
+        Self::read(site::variable)
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let number = |name: &str| -> anyhow::Result<Option<u64>> {
+            let Some(value) = variable(name) else {
+                return Ok(None);
+            };
+            let number = value.parse();
+            let number = number.with_context(|| format!("{name}={value}: expected a number"))?;
+            Ok(Some(number))
+        };
+        let only = variable("ONLY").unwrap_or_default();
+        Ok(Self {
+            seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+            long: number("LONG")?.unwrap_or(0) > 0,
+            only: only
+                .split(',')
+                .map(|word| word.trim().to_owned())
+                .filter(|word| !word.is_empty())
+                .collect(),
+        })
+    }
+
+    /// Whether something of this name is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    /// The line that repeats this run's faults.
+    pub fn again(&self) -> String {
+        let long = if self.long { " LONG=1" } else { "" };
+        format!("make chaos{long} SEED={}", self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> anyhow::Result<Options> {
+        Options::read(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn variables_choose_and_nonsense_is_named() {
+        let options = read(&[("SEED", "7"), ("LONG", "1"), ("ONLY", "kafka, late")]).expect("fine");
+        assert_eq!((options.seed, options.long), (7, true));
+        assert!(options.wants("kafka killed") && options.wants("late commit"));
+        assert!(!options.wants("mysql killed"));
+        assert_eq!(options.again(), "make chaos LONG=1 SEED=7");
+        assert!(read(&[]).expect("defaults").wants("anything"));
+        let error = read(&[("SEED", "x")]).expect_err("no number");
+        assert!(error.to_string().contains("SEED=x"));
+    }
+}

@@ -1,0 +1,280 @@
+//! What the suite found out: a table for people, `target/chaos.json` for programs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::back::Gap;
+use super::scene::Done;
+use crate::check::Violation;
+
+/// How many violations of one row are written down.
+const SHOWN: usize = 5;
+
+/// How much a check looked at.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub struct Checked {
+    /// Users, products, orders and stock levels in the tables.
+    pub rows: usize,
+    /// Records in the topics.
+    pub records: usize,
+    /// Documents.
+    pub views: usize,
+    /// Acknowledged mutations.
+    pub answers: usize,
+    /// Frames that subscribers received.
+    pub frames: usize,
+}
+
+impl Checked {
+    /// All of it.
+    pub const fn facts(self) -> usize {
+        self.rows + self.records + self.views + self.answers + self.frames
+    }
+}
+
+/// The invariants that every check looks at, by their numbers in the design.
+pub const INVARIANTS: [u8; 9] = [1, 3, 4, 5, 6, 8, 9, 10, 12];
+
+/// A fault and what became of it.
+#[derive(Debug, Default, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub fault: String,
+    /// How often it was injected.
+    pub injected: u32,
+    /// Orders on their way at each injection: least, mean, most.
+    pub in_flight: (usize, f64, usize),
+    /// How much was checked.
+    pub checked: Checked,
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+    /// From the end of the trouble until nothing was under way.
+    pub healed_seconds: Option<f64>,
+    /// How long killed programs' places were empty.
+    #[serde(serialize_with = "gaps_in_words")]
+    pub gaps: Vec<Gap>,
+    /// A figure of the fault's own.
+    pub remark: Option<String>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+impl Row {
+    /// A row about what was done.
+    pub fn new(fault: &str, done: &Done) -> Self {
+        let flights = &done.in_flight;
+        let sum: usize = flights.iter().sum();
+        Self {
+            fault: fault.to_owned(),
+            injected: done.times,
+            in_flight: (
+                flights.iter().copied().min().unwrap_or(0),
+                ratio(sum, flights.len()),
+                flights.iter().copied().max().unwrap_or(0),
+            ),
+            remark: done.remark.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A guard that was left out, and whether anything showed it.
+#[derive(Debug, Default, Serialize)]
+pub struct ControlRow {
+    /// The guard.
+    pub guard: String,
+    /// Whether the check saw it.
+    pub caught: bool,
+    /// The invariants that were broken.
+    pub by: Vec<u8>,
+    /// One of the broken promises.
+    pub example: Option<String>,
+    /// How many there were.
+    pub violations: usize,
+    /// Why it could not be run.
+    pub trouble: Option<String>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+/// The result of a run.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// The line that repeats its faults.
+    pub again: String,
+    /// What was drawn from.
+    pub seed: u64,
+    /// The invariants that were checked after each fault.
+    pub invariants: Vec<u8>,
+    /// Faults.
+    pub faults: Vec<Row>,
+    /// Guards.
+    pub controls: Vec<ControlRow>,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether every promise was kept, and every missing guard was noticed.
+    pub fn is_good(&self) -> bool {
+        self.faults
+            .iter()
+            .all(|row| row.violations.is_empty() && row.injected > 0)
+            && self.controls.iter().all(|row| row.caught)
+            && !(self.faults.is_empty() && self.controls.is_empty())
+    }
+
+    /// Writes the JSON.
+    ///
+    /// # Errors
+    /// If the file can not be written.
+    pub fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let json = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(file, json).with_context(|| format!("failed to write {}", file.display()))
+    }
+
+    /// The table, with a line break at its end.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{:<36} {:>8} {:>9} {:>9} {:>10} {:>8}  remark",
+            "fault", "injected", "in flight", "checked", "violations", "healed s"
+        );
+        for row in &self.faults {
+            let (least, mean, most) = row.in_flight;
+            let healed = row
+                .healed_seconds
+                .map_or("never".to_owned(), |s| format!("{s:.1}"));
+            let _ = writeln!(
+                text,
+                "{:<36} {:>8} {:>9} {:>9} {:>10} {:>8}  {}",
+                row.fault,
+                row.injected,
+                format!("{least}-{mean:.0}-{most}"),
+                row.checked.facts(),
+                row.violations.len(),
+                healed,
+                remark(row),
+            );
+        }
+        let _ = writeln!(
+            text,
+            "in flight: orders at the injections, least-mean-most; checked: rows, records, views, answers and frames\n\
+             against invariants {:?}, all of the shop's, after each fault\n",
+            self.invariants
+        );
+        for row in &self.controls {
+            let verdict = match (&row.trouble, row.caught) {
+                (Some(trouble), _) => format!("COULD NOT BE RUN: {trouble}"),
+                (None, false) => "NOT CAUGHT".to_owned(),
+                (None, true) => {
+                    let example = row.example.as_deref().unwrap_or_default();
+                    format!(
+                        "caught {} times, by {:?}: {}",
+                        row.violations,
+                        row.by,
+                        short(example)
+                    )
+                }
+            };
+            let _ = writeln!(text, "without {:<22} {verdict}", row.guard);
+        }
+        for row in &self.faults {
+            for violation in row.violations.iter().take(SHOWN) {
+                let _ = writeln!(text, "VIOLATION {}: {violation}", row.fault);
+            }
+            let more = row.violations.len().saturating_sub(SHOWN);
+            if more > 0 {
+                let _ = writeln!(text, "VIOLATION {}: and {more} more", row.fault);
+            }
+        }
+        let violations: usize = self.faults.iter().map(|row| row.violations.len()).sum();
+        let caught = self.controls.iter().filter(|row| row.caught).count();
+        let _ = writeln!(
+            text,
+            "{} faults, {violations} violations; {caught} of {} controls caught; {:.0} s; again: {}",
+            self.faults.len(),
+            self.controls.len(),
+            self.seconds,
+            self.again
+        );
+        text
+    }
+}
+
+fn remark(row: &Row) -> String {
+    let mut parts: Vec<String> = row.remark.iter().cloned().collect();
+    let mut took: Vec<Duration> = row.gaps.iter().filter_map(|gap| gap.took).collect();
+    took.sort_unstable();
+    if let (Some(most), Some(half)) = (took.last(), took.get(took.len() / 2)) {
+        parts.push(format!(
+            "back at work after {:.1} s, at most {:.1} s",
+            half.as_secs_f64(),
+            most.as_secs_f64()
+        ));
+    }
+    parts.join("; ")
+}
+
+/// A line that fits a screen.
+fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= 160 {
+        return line.to_owned();
+    }
+    line.chars().take(159).chain(['…']).collect()
+}
+
+fn gaps_in_words<S: serde::Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(
+        gaps.iter()
+            .map(|gap| (&gap.label, gap.took.map(|t| t.as_secs_f64()))),
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of orders is small")]
+fn ratio(sum: usize, count: usize) -> f64 {
+    if count == 0 {
+        0.0
+    } else {
+        sum as f64 / count as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_good_only_if_all_was_injected_kept_and_caught() {
+        let fine = || Report {
+            faults: vec![Row {
+                injected: 1,
+                ..Row::default()
+            }],
+            controls: vec![ControlRow {
+                caught: true,
+                ..ControlRow::default()
+            }],
+            ..Report::default()
+        };
+        assert!(fine().is_good());
+        assert!(!Report::default().is_good(), "nothing was done");
+        let mut never = fine();
+        never.faults[0].injected = 0;
+        let mut broken = fine();
+        broken.faults[0]
+            .violations
+            .push(Violation::new(3, "x", "y"));
+        let mut missed = fine();
+        missed.controls[0].caught = false;
+        for bad in [never, broken, missed] {
+            assert!(!bad.is_good(), "{}", bad.table());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The list of faults and controls: what the suite does, in one place.
+//!
+//! To add a fault: 1. its strike in `faults/`, 2. a line here. To add a control: 1. the guard in
+//! `core/src/runtime/guard.rs`, 2. a line here with the fault that provokes it.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::faults::{members, network, programs, races, records, servers, steps, time};
+use super::scene::{Scene, Setting};
+
+/// One injection, or a few that belong together: does it, undoes it, notes how often.
+pub type Strike = for<'a> fn(&'a Scene) -> BoxFuture<'a, anyhow::Result<()>>;
+
+/// A kind of trouble.
+pub struct Fault {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// In which shop it happens.
+    pub shop: Shop,
+    /// How many strikes there are.
+    pub strikes: u32,
+    /// How often it is to be injected at least.
+    pub at_least: u32,
+    /// Between two strikes, half as long or half as long again by chance.
+    pub pause: Duration,
+    /// Whether it explains that an event is sent more than once.
+    pub repeats: bool,
+    /// What it does.
+    pub strike: Strike,
+}
+
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Fault {
+    /// How many strikes a run makes.
+    pub fn times(&self, long: bool) -> u32 {
+        if long && self.strikes > 1 {
+            self.strikes * 3
+        } else {
+            self.strikes
+        }
+    }
+}
+
+/// A shop that faults happen to, one after the other. Those of one kind share one, so that they need not start it anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shop {
+    /// Programs are killed and stopped; orders that nobody pays run out of time.
+    Programs,
+    /// Records, clocks and transactions misbehave; no program is touched.
+    Records,
+    /// Orders are fought over; the payment time is short.
+    Races,
+    /// Servers and lines fail: nothing else may happen at the same time.
+    Servers,
+}
+
+impl Shop {
+    /// All of them. The last one has the servers to itself.
+    pub const ALL: [Self; 4] = [Self::Programs, Self::Records, Self::Races, Self::Servers];
+
+    /// Whether orders run out of payment time.
+    pub const fn expires(self) -> bool {
+        matches!(self, Self::Programs | Self::Races)
+    }
+
+    /// How it is set up: two copies of every program behind the API.
+    pub fn setting(self) -> Setting {
+        let (name, payment_timeout) = match self {
+            Self::Programs => ("programs", "6s"),
+            Self::Records => ("records", "15m"),
+            Self::Races => ("races", "2s"),
+            Self::Servers => ("servers", "15m"),
+        };
+        Setting {
+            name,
+            payment_timeout,
+            copies: 2,
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// A guard that is left out, and the trouble that must show it.
+pub struct Control {
+    /// The guard, as `GUARD_OFF` calls it.
+    pub guard: &'static str,
+    /// More settings for the programs.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// What provokes it.
+    pub strike: Strike,
+    /// How many times.
+    pub strikes: u32,
+    /// Whether an event that is sent more than once is what shows it.
+    pub repeats: bool,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.guard)
+    }
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+macro_rules! strike {
+    ($function:path $(, $argument:expr)*) => {
+        |scene| Box::pin($function(scene $(, $argument)*))
+    };
+}
+
+use Shop::{Programs, Races, Records, Servers};
+
+/// All faults, each alone; the last one is all of them at once.
+#[rustfmt::skip]
+pub const FAULTS: &[Fault] = &[
+    Fault { name: "kill -9 of a random program", shop: Programs, strikes: 60, at_least: 60, pause: ms(2_000), repeats: true, strike: strike!(programs::kill) },
+    Fault { name: "SIGSTOP of a random program", shop: Programs, strikes: 8, at_least: 8, pause: ms(500), repeats: true, strike: strike!(programs::pause) },
+    Fault { name: "killed before commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::BEFORE_COMMIT) },
+    Fault { name: "killed after commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_COMMIT) },
+    Fault { name: "killed after produce, before mark", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_PRODUCE) },
+    Fault { name: "killed after view, before status", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_VIEW) },
+    Fault { name: "killed after effect, before offset", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_EFFECT) },
+    Fault { name: "two relays, the leader killed", shop: Programs, strikes: 5, at_least: 5, pause: ms(1_500), repeats: true, strike: strike!(members::kill_leader) },
+    Fault { name: "two relays, the leader stopped", shop: Programs, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(members::stop_leader) },
+    Fault { name: "consumers come and go", shop: Programs, strikes: 4, at_least: 4, pause: ms(1_000), repeats: true, strike: strike!(members::come_and_go) },
+
+    Fault { name: "500 buyers, 100 units, kills", shop: Records, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(races::many_buyers) },
+    Fault { name: "two relays, undisturbed", shop: Records, strikes: 3, at_least: 3, pause: ms(1_000), repeats: false, strike: strike!(members::let_be) },
+    Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot) },
+    Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks) },
+    Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)) },
+    Fault { name: "records delivered three times", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::three_times) },
+    Fault { name: "keys shuffled against each other", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::shuffled) },
+    Fault { name: "old records again, inbox pruned", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::old_again) },
+
+    Fault { name: "pay, cancel and expiry at once", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::pay_cancel_expiry) },
+    Fault { name: "parallel mutations on one order", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::parallel_mutations) },
+
+    Fault { name: "broker killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::KAFKA) },
+    Fault { name: "broker stopped and started", shop: Servers, strikes: 1, at_least: 1, pause: ms(500), repeats: true, strike: strike!(servers::restart, servers::KAFKA) },
+    Fault { name: "broker paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::KAFKA) },
+    Fault { name: "MySQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::MYSQL) },
+    Fault { name: "MySQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::MYSQL) },
+    Fault { name: "FerretDB killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::FERRETDB) },
+    Fault { name: "FerretDB paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::FERRETDB) },
+    Fault { name: "PostgreSQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::POSTGRES) },
+    Fault { name: "PostgreSQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::POSTGRES) },
+    Fault { name: "connections cut", shop: Servers, strikes: 6, at_least: 6, pause: ms(500), repeats: true, strike: strike!(network::cut) },
+    Fault { name: "connections delayed", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::delay) },
+    Fault { name: "connections sliced", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::slice) },
+    Fault { name: "all of it at once", shop: Servers, strikes: 10, at_least: 10, pause: ms(700), repeats: true, strike: strike!(super::faults::mixed::two_at_once) },
+];
+
+/// What may happen at once in the last fault.
+pub const MIXED: &[Strike] = &[
+    strike!(programs::kill),
+    strike!(programs::kill),
+    strike!(programs::pause),
+    strike!(members::come_and_go),
+    strike!(network::cut),
+    strike!(network::delay),
+    strike!(network::slice),
+    strike!(records::three_times),
+    strike!(servers::kill, servers::MYSQL),
+    strike!(servers::kill, servers::FERRETDB),
+    strike!(servers::pause, servers::KAFKA),
+    strike!(servers::pause, servers::MYSQL),
+];
+
+/// All controls.
+#[rustfmt::skip]
+pub const CONTROLS: &[Control] = &[
+    Control { guard: "stock-row-per-order", settings: &[], strike: strike!(records::old_again), strikes: 2, repeats: false },
+    Control { guard: "version-guard", settings: &[], strike: strike!(records::old_again), strikes: 2, repeats: false },
+    Control { guard: "row-lock", settings: &[], strike: strike!(races::parallel_mutations), strikes: 2, repeats: false },
+    Control { guard: "register-before-read", settings: &[("FAILPOINTS", "live.read=sleep:300ms")], strike: strike!(members::let_be), strikes: 3, repeats: false },
+    Control { guard: "relay-election", settings: &[], strike: strike!(members::let_be), strikes: 3, repeats: true },
+    Control { guard: "unsent-rows-reading", settings: &[], strike: strike!(time::late_commit, Duration::from_secs(3)), strikes: 1, repeats: false },
+];
