@@ -166,8 +166,12 @@ async fn live(run: &Run, placed: &Placed, fate: Fate, bound: Duration) -> anyhow
     }
     let arrival = placed
         .watch
-        .reached(&["CONFIRMED", "REJECTED"], bound)
+        .reached(&["CONFIRMED", "REJECTED", "CANCELED"], bound)
         .await?;
+    if arrival.frame.status == "CANCELED" {
+        // The first look at it came after its payment time.
+        return Ok(());
+    }
     anyhow::ensure!(
         arrival.frame.status == "CONFIRMED",
         "was rejected though there is plenty"
