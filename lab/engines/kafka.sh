@@ -100,7 +100,8 @@ kafka_start() {
     port_free kafka "$SHOP_KAFKA_PORT" SHOP_KAFKA_PORT
     port_free kafka "$SHOP_KAFKA_CONTROLLER_PORT" SHOP_KAFKA_CONTROLLER_PORT
     kafka_settings >"$SHOP_STATE/kafka.properties"
-    kafka_java -Xmx768m
+    # shellcheck disable=SC2086 # several words
+    kafka_java -Xmx768m ${SHOP_KAFKA_JAVA_OPTIONS-}
     [[ -e $KAFKA_DATA/meta.properties ]] || step "Kafka data directory" kafka_format
     daemon_start kafka "${KAFKA_JAVA[@]}" kafka.Kafka "$SHOP_STATE/kafka.properties"
 }

@@ -133,14 +133,14 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "two relays, the leader stopped", shop: Programs, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(members::stop_leader) },
     Fault { name: "consumers come and go", shop: Programs, strikes: 4, at_least: 4, pause: ms(1_000), repeats: true, strike: strike!(members::come_and_go) },
 
-    Fault { name: "500 buyers, 100 units, kills", shop: Records, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(races::many_buyers) },
     Fault { name: "two relays, undisturbed", shop: Records, strikes: 3, at_least: 3, pause: ms(1_000), repeats: false, strike: strike!(members::let_be) },
-    Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot) },
-    Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks) },
-    Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)) },
     Fault { name: "records delivered three times", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::three_times) },
     Fault { name: "keys shuffled against each other", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::shuffled) },
     Fault { name: "old records again, inbox pruned", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::old_again) },
+    Fault { name: "500 buyers, 100 units, kills", shop: Records, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(races::many_buyers) },
+    Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot) },
+    Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks) },
+    Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)) },
 
     Fault { name: "pay, cancel and expiry at once", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::pay_cancel_expiry) },
     Fault { name: "parallel mutations on one order", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::parallel_mutations) },

@@ -12,6 +12,9 @@ use crate::stage::{Keeper, Load, Reader};
 
 /// Before the first injection, so that there is something in flight.
 const WARM_UP: Duration = Duration::from_millis(800);
+/// How long clients wait for a frame: longer than everything together that a fault keeps away, on a slow machine. That
+/// something is stuck is seen by who waits for quiet.
+const PATIENCE: Duration = Duration::from_mins(4);
 /// How long a shop may take to be quiet after the last order.
 pub const QUIET_BOUND: Duration = Duration::from_secs(75);
 
@@ -34,6 +37,7 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     let started = Instant::now();
     scene.world.progress.set(fault.name);
     let (load, mut clients) = Load::start(&scene.run);
+    load.set_patience(PATIENCE);
     if !fault.shop.expires() {
         load.nobody_leaves();
     }
@@ -42,7 +46,10 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     tokio::time::sleep(WARM_UP).await;
     let times = fault.times(scene.world.options.long);
     let mut trouble = Vec::new();
-    for _ in 0..times {
+    for number in 0..times {
+        if number >= times / 2 {
+            load.nobody_leaves(); // so that nobody has to be waited for at the end
+        }
         scene.something_in_flight().await;
         if let Err(error) = (fault.strike)(scene).await {
             trouble.push(format!("{error:#}"));

@@ -14,7 +14,7 @@ use crate::check::evidence::{Acknowledged, Kind, Line, RefusedPayment};
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client keeps trying.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// An order that was placed.

@@ -14,7 +14,7 @@ use crate::check::read::mysql;
 /// The topics whose records come again, in the order of an order's journey.
 const TOPICS: [&str; 5] = ["users", "products", "orders", "stock", "stock-levels"];
 /// Copies of so many of the newest records of a topic are made, at most.
-const NEWEST: usize = 1_500;
+const NEWEST: usize = 500;
 /// How long the copies may take to be written.
 const BOUND: Duration = Duration::from_secs(20);
 
