@@ -12,19 +12,24 @@
 //! - What fails can not be parked, or can not be sent to the dead letters: its partition waits in the steps of a store that is away; other
 //!   partitions flow.
 //! - A crash between effect and commit, or a rebalance, brings records again: the role's effects must bear it.
+//! - A member that lost its name in the group joins again; one that loses it twice within a minute has a twin and ends.
 //! - A batch that is older than half the session time-out when its turn comes is dropped unhandled and read again: this process was paused,
 //!   and another one may have the partition.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use tokio::task::JoinSet;
 
-use super::Role;
-use super::worker::Worker;
+use super::worker::{Fenced, Worker};
+use super::{Ping, Role};
 use crate::db::Db;
 use crate::runtime::settings::Settings;
 use crate::runtime::{Health, Shutdown};
+
+/// Two fencings within this time are the work of a twin.
+const TWIN: Duration = Duration::from_mins(1);
 
 /// Runs a role until shutdown is requested: as many workers as the settings say, each a member of the role's group.
 ///
@@ -45,16 +50,19 @@ pub async fn consume<R: Role>(
 ) -> anyhow::Result<()> {
     let stop = shutdown.child();
     let mut workers = JoinSet::new();
-    for worker in 0..settings.consumer.workers.max(1) {
-        let worker = Worker::new(Arc::clone(&role), db.clone(), settings, worker)?;
+    for number in 0..settings.consumer.workers.max(1) {
+        let (role, db, settings) = (Arc::clone(&role), db.clone(), settings.clone());
+        let make = move || Worker::new(Arc::clone(&role), db.clone(), &settings, number);
+        let worker = make()?;
+        let ping = Arc::new(Mutex::new(worker.pinger()));
         if let Some(health) = health.filter(|_| workers.is_empty()) {
-            let ping = worker.pinger();
+            let ping = Arc::clone(&ping);
             health.register("kafka", move || {
-                let ping = ping.clone();
+                let ping = lock(&ping).clone();
                 async move { ping.probe().await }
             });
         }
-        workers.spawn(worker.run(stop.clone()));
+        workers.spawn(member(worker, make, ping, stop.clone()));
     }
     let mut result = Ok(());
     while let Some(ended) = workers.join_next().await {
@@ -66,4 +74,35 @@ pub async fn consume<R: Role>(
         result = result.and(ended);
     }
     result
+}
+
+/// One member of the group, and its successors under the same name.
+///
+/// A broker that dies while it answers a join gave the name to a member that never hears of it, and fences the one that asks
+/// again. So a member that is fenced once joins anew; one that is fenced again has a twin.
+async fn member<R: Role>(
+    first: Worker<R>,
+    make: impl Fn() -> anyhow::Result<Worker<R>>,
+    ping: Arc<Mutex<Ping>>,
+    stop: Shutdown,
+) -> anyhow::Result<()> {
+    let mut worker = first;
+    let mut fenced: Option<Instant> = None;
+    loop {
+        let Err(error) = worker.run(stop.clone()).await else {
+            return Ok(());
+        };
+        let has_a_twin = fenced.is_some_and(|at| at.elapsed() < TWIN);
+        if !error.is::<Fenced>() || has_a_twin || stop.is_requested() {
+            return Err(error);
+        }
+        tracing::warn!("joins its group again: {error:#}");
+        fenced = Some(Instant::now());
+        worker = make()?;
+        *lock(&ping) = worker.pinger();
+    }
+}
+
+fn lock(ping: &Mutex<Ping>) -> MutexGuard<'_, Ping> {
+    ping.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,10 +13,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{Quiet, config, consumer_config, partition_count, watermarks};
 use super::tail::item;
-use super::{BusError, TailItem, record};
+use super::{BusError, TailItem, group, record};
 use crate::events::topic::DEAD_LETTER_BYTES;
 use crate::events::{Channel, RawRecord, Topic};
-use crate::runtime::settings::KafkaSettings;
+use crate::runtime::settings::{KafkaSettings, Settings};
 
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -41,6 +41,39 @@ pub async fn read_raw(
     channel: Channel,
 ) -> Result<Vec<RawRecord>, BusError> {
     read(settings, channel, record::raw).await
+}
+
+/// Joins a role's group under the name of its first member, waits for partitions, and goes away: what a broker that crashes
+/// while it answers a member looks like to that member.
+///
+/// # Errors
+/// [`BusError::Unavailable`].
+pub async fn join_as_first_member(
+    settings: &Settings,
+    role: &'static str,
+    topic: Topic,
+) -> Result<(), BusError> {
+    let settings = settings.clone();
+    blocking(move || {
+        let mut config = consumer_config(&settings.kafka, "inspect");
+        config
+            .set(
+                "group.id",
+                format!("{}{role}", settings.kafka.topics.prefix()),
+            )
+            .set("group.instance.id", group::instance_id(&settings, role, 0))
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create()?;
+        consumer.subscribe(&[&settings.kafka.topics.name(topic)])?;
+        while consumer.assignment()?.count() == 0 {
+            if let Some(Err(error)) = consumer.poll(Duration::from_millis(100)) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn read<T: Send + 'static>(

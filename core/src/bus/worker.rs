@@ -33,6 +33,16 @@ const LOOK_AT_IT: Duration = Duration::from_secs(20);
 /// How long the last commit may take.
 const COMMIT_BOUND: Duration = Duration::from_secs(3);
 
+/// The group knows somebody else by this member's name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another process is member {instance} of the group: give each copy of {role} a CONSUMER_SLOT of its own"
+)]
+pub(super) struct Fenced {
+    instance: String,
+    role: &'static str,
+}
+
 /// One member of the group.
 pub(super) struct Worker<R> {
     role: Arc<R>,
@@ -339,10 +349,10 @@ impl<R: Role> Worker<R> {
         let fatal = self.consumer.client().fatal_error();
         match (error.rdkafka_error_code(), fatal) {
             (Some(RDKafkaErrorCode::FencedInstanceId), _)
-            | (_, Some((RDKafkaErrorCode::FencedInstanceId, _))) => bail!(
-                "another process is member {} of the group: give each copy of {role} a CONSUMER_SLOT of its own",
-                self.instance
-            ),
+            | (_, Some((RDKafkaErrorCode::FencedInstanceId, _))) => {
+                let instance = self.instance.clone();
+                return Err(Fenced { instance, role }.into());
+            }
             (_, Some((code, reason))) => {
                 bail!("the Kafka consumer of {role} can not go on: {code}: {reason}")
             }

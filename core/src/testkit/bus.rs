@@ -126,6 +126,13 @@ impl TestBus {
             .expect("the dead letters are read")
     }
 
+    /// Joins a role's group under the name of its first member, and goes away as soon as it is in.
+    pub async fn fence_first_member(&self, settings: &Settings, role: &'static str, topic: Topic) {
+        inspect::join_as_first_member(settings, role, topic)
+            .await
+            .expect("the group takes it in");
+    }
+
     /// Makes a role's group begin again at these offsets, as after a crash before a commit. Waits until
     /// nobody is in the group.
     pub async fn set_back(&self, role: &str, topic: Topic, offsets: BTreeMap<i32, i64>) {

@@ -271,6 +271,22 @@ async fn a_second_copy_with_the_same_slot_is_told_so() {
     second.stop().await;
 }
 
+/// A broker that dies while it answers a join has given the member's name to a member that never hears of it. Found by the
+/// fault suite: the program ended, and said that another process was to blame.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_name_was_taken_by_nobody_joins_again() {
+    let (bus, db) = (TestBus::new().await, TestDb::new().await);
+    let settings = bus.program_settings();
+    let role = Probe::willing(TOPIC);
+    bus.send(&levels(&keys(3), 1..=1)).await;
+    let running = start(&role, &db, &settings);
+    role.wait_for(3).await;
+    bus.fence_first_member(&settings, ROLE, TOPIC).await;
+    bus.send(&levels(&keys(3), 1..=2)).await;
+    role.wait_for(9).await;
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_it_waits_and_stops_when_told() {
     let (bus, db) = (TestBus::new().await, TestDb::new().await);
