@@ -12,7 +12,7 @@ CI_ORDERS ?= 40
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo chaos ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -60,6 +60,8 @@ schema-check: ## list changes of the schema since BASE (a git ref or a file); fa
 	@cargo run -q -p shop-lab --bin schema-check -- --base $(BASE)
 migrate: assets ## bring tables and topics up to date
 	@$(WITH_ENGINES) cargo run -q -p shop-api --bin api -- migrate
+sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 TRACE=1 PLANT=… FAULTS=… STEPS=…
+	@cargo run -q -p shop-sim --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
 	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words

@@ -215,14 +215,15 @@ pub async fn unsent_within(
 }
 
 /// Deletes events that were sent longer ago than `older_than`, by MySQL's clock, the oldest first, `limit` at most. Returns
-/// how many.
+/// how many. Goes by the index, so that it meets no row that is not sent, and no lock on one.
 pub async fn prune(
     conn: &mut Conn,
     older_than: Duration,
     limit: usize,
 ) -> Result<usize, StoreError> {
     let deleted = diesel::sql_query(
-        "DELETE FROM outbox WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND ORDER BY processed_at, seq LIMIT ?",
+        "DELETE /*+ INDEX(outbox outbox_unsent) */ FROM outbox WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND \
+         ORDER BY processed_at, seq LIMIT ?",
     )
     .bind::<BigInt, _>(micros(older_than))
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))

@@ -100,7 +100,13 @@ pub fn word(key: Option<&[u8]>) -> String {
     };
     match std::str::from_utf8(key) {
         Ok("") => "(empty key)".to_owned(),
-        Ok(text) if text.chars().all(|c| !c.is_control() && !c.is_whitespace()) => text.to_owned(),
+        // A text that looks like bytes is called by its bytes.
+        Ok(text)
+            if !text.starts_with("0x")
+                && text.chars().all(|c| !c.is_control() && !c.is_whitespace()) =>
+        {
+            text.to_owned()
+        }
         _ => key
             .iter()
             .fold("0x".to_owned(), |word, byte| word + &format!("{byte:02x}")),

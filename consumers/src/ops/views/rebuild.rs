@@ -12,10 +12,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use shop_core::db::lock::NamedLock;
 use shop_core::views::{FOLLOWS_WITHIN, Served, View, Views};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::compare::{self, Difference, Differences};
@@ -96,9 +98,17 @@ pub async fn rebuild(
     progress: &Progress,
 ) -> Result<Outcome, OpsError> {
     let mut lock = take_lock(desk).await?;
-    let outcome = tokio::select! {
-        outcome = build(desk, views, options, progress) => outcome,
-        lost = keep(&mut lock) => Err(lost),
+    let (finish, finished) = oneshot::channel::<()>();
+    let outcome = {
+        let mut keeping = pin!(keep(&mut lock, finished));
+        tokio::select! {
+            outcome = build(desk, views, options, progress) => {
+                drop(finish);
+                keeping.await; // never dropped in the middle of a question, whose answer would stay on the wire
+                outcome
+            }
+            lost = &mut keeping => Err(lost.unwrap_or_else(|| OpsError::Failed(anyhow::anyhow!("lost the lock")))),
+        }
     };
     if outcome.is_ok() {
         lock.unlock().await?;
@@ -106,17 +116,19 @@ pub async fn rebuild(
     outcome
 }
 
-/// Keeps the lock alive. Ends when it is lost.
-async fn keep(lock: &mut NamedLock) -> OpsError {
+/// Keeps the lock alive until it is told to end, or returns why it is lost.
+async fn keep(lock: &mut NamedLock, mut finished: oneshot::Receiver<()>) -> Option<OpsError> {
     loop {
-        tokio::time::sleep(lock.heartbeat()).await;
-        match lock.still_held().await {
-            Ok(true) => {}
-            Ok(false) => return OpsError::Failed(anyhow::anyhow!("lost the lock")),
-            Err(error) => {
-                return OpsError::Failed(anyhow::Error::new(error).context("lost the lock"));
-            }
+        tokio::select! {
+            () = tokio::time::sleep(lock.heartbeat()) => {}
+            _ = &mut finished => return None,
         }
+        let lost = match lock.still_held().await {
+            Ok(true) => continue,
+            Ok(false) => anyhow::anyhow!("lost the lock"),
+            Err(error) => anyhow::Error::new(error).context("lost the lock"),
+        };
+        return Some(OpsError::Failed(lost));
     }
 }
 
