@@ -34,6 +34,19 @@ impl Site {
     /// # Errors
     /// If an address is missing, or `MySQL` does not answer or refuses.
     pub async fn create(word: &str) -> anyhow::Result<Self> {
+        let run = format!("{}_{:06x}", std::process::id(), fastrand::u32(..1 << 24));
+        let site = Self::named(word, &run)?;
+        let mut conn = mysql::connect(&site.admin_dsn)
+            .await
+            .context("failed to reach MySQL")?;
+        conn.query_drop(format!("CREATE DATABASE `{}`", site.database))
+            .await
+            .context("failed to make a database for the shop")?;
+        conn.disconnect().await?;
+        Ok(site)
+    }
+
+    fn named(word: &str, run: &str) -> anyhow::Result<Self> {
         let required = |name: &str| {
             variable(name).with_context(|| {
                 format!(
@@ -44,24 +57,15 @@ impl Site {
         let admin_dsn = required("MYSQL_DSN")?;
         let mongo_uri = required("MONGO_URI")?;
         let kafka_brokers = required("KAFKA_BROKERS")?;
-        let run = format!("{}_{:06x}", std::process::id(), fastrand::u32(..1 << 24));
         let database = format!("shop_{word}_{run}");
-        let site = Self {
+        Ok(Self {
             mysql_dsn: with_database(&admin_dsn, &database).context("MYSQL_DSN")?,
             mongo_uri: with_database(&mongo_uri, &database).context("MONGO_URI")?,
             kafka_brokers,
             topic_prefix: format!("{word}-{run}."),
             admin_dsn,
             database,
-        };
-        let mut conn = mysql::connect(&site.admin_dsn)
-            .await
-            .context("failed to reach MySQL")?;
-        conn.query_drop(format!("CREATE DATABASE `{}`", site.database))
-            .await
-            .context("failed to make a database for the shop")?;
-        conn.disconnect().await?;
-        Ok(site)
+        })
     }
 
     /// The same shop as its programs see it: through proxies at other ports.
@@ -90,6 +94,24 @@ impl Site {
                 eprintln!("failed to remove {what} of {}: {error:#}", self.database);
             }
         }
+    }
+
+    /// Drops the databases of earlier runs that were killed. Only for servers of one's own.
+    ///
+    /// # Errors
+    /// If a server does not answer.
+    pub async fn remove_leftovers(word: &str) -> anyhow::Result<()> {
+        let dsn = variable("MYSQL_DSN").context("MYSQL_DSN is not set")?;
+        let mut conn = mysql::connect(&dsn).await?;
+        let left: Vec<String> = conn.query("SHOW DATABASES").await?;
+        for database in left {
+            if database.starts_with(&format!("shop_{word}_")) {
+                let run = database.trim_start_matches(&format!("shop_{word}_"));
+                let site = Self::named(word, run)?;
+                site.remove().await;
+            }
+        }
+        Ok(conn.disconnect().await?)
     }
 
     async fn remove_mysql(&self) -> anyhow::Result<()> {

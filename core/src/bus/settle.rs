@@ -7,6 +7,7 @@ use super::record::{Polled, is_unknown_decision};
 use super::role::Outcome;
 use super::{Cause, Partition};
 use crate::events::{DecodeError, Envelope, RawRecord, Source};
+use crate::runtime::guard::{self, Guard};
 
 /// A batch, taken apart: what is to be handled, and what became of the rest.
 #[derive(Debug)]
@@ -86,7 +87,11 @@ pub(super) fn sort(records: Vec<Polled>, ledger: &Ledger) -> Sorted {
         let lane = record.lane();
         let Polled { source, raw, event } = record;
         let place = match event {
-            _ if ledger.closes(&lane, source.offset) || closed.contains(&lane) => Place::Behind,
+            _ if guard::is_on(Guard::ParkingOrder)
+                && (ledger.closes(&lane, source.offset) || closed.contains(&lane)) =>
+            {
+                Place::Behind
+            }
             Ok(event) if is_unknown_decision(&event) => Place::Skipped,
             Ok(event) => {
                 sorted.envelopes.push(Envelope { source, event });

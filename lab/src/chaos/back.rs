@@ -12,7 +12,7 @@ use crate::programs::Programs;
 const EVERY: Duration = Duration::from_millis(20);
 /// How long it is asked.
 const BOUND: Duration = Duration::from_secs(30);
-/// The same place is at work again.
+/// The same place is at work again; on a machine that has the processors for it.
 const SAME: Duration = Duration::from_secs(2);
 /// Another copy takes over.
 const OTHER: Duration = Duration::from_secs(7);
@@ -91,6 +91,7 @@ impl Back {
                 }
                 tokio::time::sleep(EVERY).await;
             }
+            let bound = bound.mul_f64(slowness());
             Some(Gap { label, took, bound })
         });
         true
@@ -115,6 +116,20 @@ impl Back {
         }
         gaps
     }
+}
+
+/// How many times longer things take since others want the processors too: what is under way, per two of each processor;
+/// never less than 1.
+fn slowness() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = text
+        .split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let processors = u32::try_from(processors).map_or(1.0, f64::from);
+    (load / (2.0 * processors)).max(1.0)
 }
 
 /// The API answers; some relay leads; a consumer has dealt with a record since it began.

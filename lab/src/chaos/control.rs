@@ -45,7 +45,8 @@ async fn violations_without(
     world: &Arc<World>,
     control: &Control,
 ) -> anyhow::Result<Vec<Violation>> {
-    let mut settings = vec![("GUARD_OFF", control.guard.to_owned())];
+    let mut settings = Setting::quick_to_give_up();
+    settings.push(("GUARD_OFF", control.guard.to_owned()));
     let more = control.settings.iter();
     settings.extend(more.map(|(name, value)| (*name, (*value).to_owned())));
     let setting = Setting {
@@ -74,10 +75,12 @@ async fn provoke(scene: &Scene, control: &Control) -> anyhow::Result<Vec<Violati
     load.stop();
     while clients.join_next().await.is_some() {}
     drop(keeper);
+    let mut found = scene.take_done().violations;
     let audit = audit(scene, QUIET_BOUND, Waiting::Stock).await?;
-    Ok(if control.repeats {
+    found.extend(if control.repeats {
         audit.repeats
     } else {
         audit.violations
-    })
+    });
+    Ok(found)
 }

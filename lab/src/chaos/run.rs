@@ -14,6 +14,7 @@ use super::servers::Servers;
 use super::table::{CONTROLS, Control, FAULTS, Fault, Shop};
 use super::trial::{Known, trial};
 use crate::programs::target;
+use crate::site::Site;
 use crate::stage::{Progress, interrupted};
 
 /// Runs the suite; true if every promise was kept and every missing guard was noticed.
@@ -30,6 +31,7 @@ pub async fn chaos(options: Options) -> anyhow::Result<bool> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs)?;
     let servers = Servers::from_env()?;
+    Site::remove_leftovers("chaos").await?;
     let proxies = Proxies::start(&logs.join("toxiproxy.log"), &servers.notes()).await?;
     let progress = Progress::start();
     let world = Arc::new(World {

@@ -1,11 +1,13 @@
 //! One shop of the suite: its programs behind the proxies, its clients, and what is done to it.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;
+use tokio::process::Command;
 
 use super::back::Back;
 use super::options::Options;
@@ -14,7 +16,7 @@ use super::servers::Servers;
 use crate::check::Violation;
 use crate::check::quiet::{self, Waiting};
 use crate::client::{Journal, Shop};
-use crate::programs::{Plan, Programs};
+use crate::programs::{Plan, Programs, binaries, environment};
 use crate::site::Site;
 use crate::stage::{Load, Progress, Run};
 
@@ -22,6 +24,9 @@ use crate::stage::{Load, Progress, Run};
 const FLIGHT_BOUND: Duration = Duration::from_secs(20);
 /// How long programs may take to be ready again.
 const READY_BOUND: Duration = Duration::from_mins(1);
+
+/// How long the operator's command line may take.
+const OPS_BOUND: Duration = Duration::from_mins(2);
 
 /// What all shops of a run share.
 #[derive(Debug)]
@@ -49,6 +54,13 @@ pub struct Setting {
     pub copies: usize,
     /// More settings for every program.
     pub settings: crate::programs::Settings,
+}
+
+impl Setting {
+    /// A record that fails is given up after seconds, not after half a minute.
+    pub fn quick_to_give_up() -> crate::programs::Settings {
+        vec![("RETRY_FIRST_WAIT", "150ms".to_owned())]
+    }
 }
 
 /// One shop.
@@ -219,6 +231,31 @@ impl Scene {
             .choice(items)
             .cloned()
             .context("nothing to choose from")
+    }
+
+    /// Runs the operator's command line, and returns what it says.
+    ///
+    /// # Errors
+    /// If it ends with anything but 0; the message has what it said.
+    pub async fn ops(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut ops = Command::new(binaries()?.join("ops"));
+        ops.args(arguments)
+            .envs(environment(&self.site))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(OPS_BOUND, ops.output()).await;
+        let output = output.with_context(|| format!("ops {arguments:?} takes too long"))??;
+        let (said, problem) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.success(),
+            "ops {} ended with {}: {said}{problem}",
+            arguments.join(" "),
+            output.status
+        );
+        Ok(said.into_owned())
     }
 
     /// Undoes whatever faults leave: lines open, servers up, programs running as they began.

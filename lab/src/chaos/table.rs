@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::faults::{members, network, programs, races, records, servers, steps, time};
+use super::faults::{members, network, poison, programs, races, records, servers, steps, time};
 use super::scene::{Scene, Setting};
 
 /// One injection, or a few that belong together: does it, undoes it, notes how often.
@@ -82,7 +82,7 @@ impl Shop {
             name,
             payment_timeout,
             copies: 2,
-            settings: Vec::new(),
+            settings: Setting::quick_to_give_up(),
         }
     }
 }
@@ -141,6 +141,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot) },
     Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks) },
     Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)) },
+    Fault { name: "poison of six kinds", shop: Records, strikes: 1, at_least: 6, pause: ms(0), repeats: true, strike: strike!(poison::records) },
+    Fault { name: "an order that can not be handled", shop: Records, strikes: 1, at_least: 2, pause: ms(0), repeats: true, strike: strike!(poison::parked_order) },
 
     Fault { name: "pay, cancel and expiry at once", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::pay_cancel_expiry) },
     Fault { name: "parallel mutations on one order", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::parallel_mutations) },
@@ -182,6 +184,7 @@ pub const CONTROLS: &[Control] = &[
     Control { guard: "stock-row-per-order", settings: &[], strike: strike!(records::old_again), strikes: 2, repeats: false },
     Control { guard: "version-guard", settings: &[], strike: strike!(records::old_again), strikes: 2, repeats: false },
     Control { guard: "row-lock", settings: &[], strike: strike!(races::parallel_mutations), strikes: 2, repeats: false },
+    Control { guard: "parking-order", settings: &[], strike: strike!(poison::parked_order), strikes: 1, repeats: false },
     Control { guard: "register-before-read", settings: &[("FAILPOINTS", "live.read=sleep:300ms")], strike: strike!(members::let_be), strikes: 3, repeats: false },
     Control { guard: "relay-election", settings: &[], strike: strike!(members::let_be), strikes: 3, repeats: true },
     Control { guard: "unsent-rows-reading", settings: &[], strike: strike!(time::late_commit, Duration::from_secs(3)), strikes: 1, repeats: false },

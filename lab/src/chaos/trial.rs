@@ -96,6 +96,10 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
                 .map(|at| at.saturating_duration_since(healed).as_secs_f64());
             row.checked = audit.checked;
             violations.extend(audit.violations);
+            // The product's own auditor must come to the same.
+            if let Err(error) = scene.ops(&["audit", "--patience", "20"]).await {
+                violations.push(Violation::new(8, "ops audit", format!("{error:#}")));
+            }
             let repeats = known.fresh(audit.repeats);
             if !fault.repeats {
                 violations.extend(repeats);

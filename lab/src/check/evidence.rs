@@ -3,7 +3,7 @@
 //! States are JSON objects of one form, whatever they were read from: ids as hyphenated UUIDs, times in milliseconds since
 //! 1970, amounts as `{minor, currency}`, what is absent as null.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -303,6 +303,10 @@ pub struct Clients {
     pub refused_payments: Vec<RefusedPayment>,
     /// How many orders were sent of which no answer came: they exist or not.
     pub unknown_orders: usize,
+    /// What was answered under each idempotency key.
+    pub outcomes: BTreeMap<String, Vec<String>>,
+    /// Records that were put into topics to be no events, by topic, partition and offset.
+    pub poison: BTreeSet<(&'static str, i32, i64)>,
     /// Answers that nothing explains: errors that do not ask to try again, refusals of what can not be refused.
     pub surprises: Vec<String>,
     /// What the subscribers received.

@@ -69,6 +69,20 @@ impl Journal {
         }
     }
 
+    /// Notes a record that was put into a topic and is no event.
+    pub fn poison(&self, topic: &'static str, partition: i32, offset: i64) {
+        let place = (topic, partition, offset);
+        self.lock().clients.poison.insert(place);
+    }
+
+    /// Notes the outcome that was answered under an idempotency key.
+    pub fn outcome(&self, key: &str, order: &Value) {
+        let outcome = format!("{} {} {}", order["id"], order["version"], order["status"]);
+        let mut pages = self.lock();
+        let outcomes = pages.clients.outcomes.entry(key.to_owned());
+        outcomes.or_default().push(outcome);
+    }
+
     /// Notes a refusal that nothing explains.
     pub fn wonder(&self, at: String) {
         self.lock().clients.surprises.push(at);

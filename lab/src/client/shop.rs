@@ -177,7 +177,8 @@ impl Shop {
         Ok(Some(id))
     }
 
-    /// Places an order and subscribes to it. `None` if no answer came: then it exists or not, and is not sent again.
+    /// Places an order and subscribes to it. `None` if no answer came and it has no key: then it exists or not, and is not
+    /// sent again.
     ///
     /// # Errors
     /// If it is refused, or the API is away for a long time.
@@ -193,17 +194,18 @@ impl Shop {
             })
             .collect();
         let input = json!({ "customerId": format!("user_{customer}"), "lines": lines });
+        let input = self.with_key(&input);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let sent = Instant::now();
-            match self
-                .mutate("createOrder", documents::CREATE_ORDER, &input)
-                .await
-            {
+            let answer = self.mutate("createOrder", documents::CREATE_ORDER, &input);
+            let problem = match answer.await {
                 Answer::Done(payload) => {
                     let answered = Instant::now();
                     let id = bare_id(payload["order"]["id"].as_str())?;
                     self.acknowledge_order("createOrder", id, &payload["order"], None)?;
+                    self.ask_again("createOrder", documents::CREATE_ORDER, &input, &payload)
+                        .await;
                     let watch = Watch::open(&self.watch_url, id, &self.journal, self.patient);
                     return Ok(Some(Placed {
                         id,
@@ -212,16 +214,49 @@ impl Shop {
                         watch,
                     }));
                 }
-                Answer::Refused(_, refusals) => bail!("createOrder of {input}: {refusals:?}"),
-                Answer::Unknown(instead) => {
+                Answer::Refused(_, refusals) if !is_twin(&refusals) => {
+                    bail!("createOrder of {input}: {refusals:?}")
+                }
+                Answer::Unknown(instead) if !has_key(&input) => {
                     self.journal.lose_order(instead);
                     return Ok(None);
                 }
-                Answer::NotSent(error) if Instant::now() > deadline => {
-                    bail!("the API is away for {PATIENCE:?}: {error}")
+                Answer::Unknown(error) | Answer::NotSent(error) => error,
+                Answer::Refused(..) => "a twin is under way".to_owned(),
+            };
+            if Instant::now() > deadline {
+                if has_key(&input) {
+                    self.journal.lose_order(problem.clone());
                 }
-                Answer::NotSent(_) => tokio::time::sleep(PAUSE).await,
+                bail!("createOrder is not answered for {PATIENCE:?}: {problem}");
             }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The input with an idempotency key; a patient client sets one mostly, so that it may ask again.
+    fn with_key(&self, input: &Value) -> Value {
+        let mut input = input.clone();
+        if self.patient && fastrand::u8(0..4) > 0 {
+            let random = fastrand::u128(..).to_be_bytes();
+            input["idempotencyKey"] = uuid::Builder::from_random_bytes(random)
+                .into_uuid()
+                .to_string()
+                .into();
+        }
+        input
+    }
+
+    /// Notes the outcome under a key; and now and then asks again although it was answered: the outcome is the same.
+    async fn ask_again(&self, mutation: &str, document: &str, input: &Value, payload: &Value) {
+        let Some(key) = input["idempotencyKey"].as_str() else {
+            return;
+        };
+        self.journal.outcome(key, &payload["order"]);
+        if fastrand::u8(0..10) == 0
+            && let Answer::Done(again) = self.mutate(mutation, document, input).await
+        {
+            self.journal.outcome(key, &again["order"]);
         }
     }
 
@@ -354,11 +389,18 @@ impl Shop {
         input: &Value,
     ) -> anyhow::Result<(Result<Value, (Value, Vec<Refusal>)>, bool, Instant)> {
         let deadline = Instant::now() + PATIENCE;
+        let input = &self.with_key(input);
         let mut lost = false;
         loop {
             let sent = Instant::now();
             let problem = match self.mutate(mutation, document, input).await {
-                Answer::Done(payload) => return Ok((Ok(payload), lost, sent)),
+                Answer::Done(payload) => {
+                    self.ask_again(mutation, document, input, &payload).await;
+                    return Ok((Ok(payload), lost, sent));
+                }
+                Answer::Refused(_, refusals) if is_twin(&refusals) => {
+                    "a twin is under way".to_owned()
+                }
                 Answer::Refused(payload, refusals) => {
                     return Ok((Err((payload, refusals)), lost, sent));
                 }
@@ -394,6 +436,17 @@ impl Shop {
         });
         Ok(())
     }
+}
+
+fn has_key(input: &Value) -> bool {
+    input["idempotencyKey"].is_string()
+}
+
+/// Whether the same request is still being worked on.
+fn is_twin(refusals: &[Refusal]) -> bool {
+    refusals
+        .iter()
+        .any(|refusal| refusal.code == "IDEMPOTENCY_KEY_IN_USE")
 }
 
 fn refused(refusals: Vec<Refusal>) -> Step {

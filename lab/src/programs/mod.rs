@@ -150,7 +150,7 @@ impl Programs {
             let log = plan.logs.join(format!("{label}.log"));
             // A log of this run only; programs that are started again append.
             File::create(&log).with_context(|| format!("failed to write {}", log.display()))?;
-            let mut settings = settings(site);
+            let mut settings = environment(site);
             let listen = if program == "api" {
                 "HTTP_ADDR"
             } else {
@@ -343,7 +343,8 @@ impl Drop for Programs {
     }
 }
 
-fn settings(site: &Site) -> Settings {
+/// What tells a program which shop is its own.
+pub fn environment(site: &Site) -> Settings {
     vec![
         ("ENV", "development".to_owned()),
         ("MYSQL_DSN", site.mysql_dsn.clone()),
@@ -359,7 +360,7 @@ async fn migrate(binaries: &Path, site: &Site, log: &Path) -> anyhow::Result<()>
     let mut migration = Command::new(binaries.join("api"));
     migration
         .arg("migrate")
-        .envs(settings(site))
+        .envs(environment(site))
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)

@@ -3,6 +3,7 @@
 pub mod members;
 pub mod mixed;
 pub mod network;
+pub mod poison;
 pub mod programs;
 pub mod races;
 pub mod records;

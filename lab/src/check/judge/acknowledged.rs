@@ -1,4 +1,4 @@
-//! Invariant 1: what was acknowledged is in the tables and has its event; what was refused left nothing.
+//! Invariants 1 and 2: what was acknowledged is in the tables and has its event; what was refused left nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -30,6 +30,12 @@ pub(super) fn judge(evidence: &Evidence, violations: &mut Vec<Violation>) {
     refused_payments(evidence, violations);
     every_version_has_an_event(evidence, &events, violations);
     no_order_from_nowhere(evidence, violations);
+    for (key, outcomes) in &evidence.clients.outcomes {
+        if outcomes.iter().any(|outcome| *outcome != outcomes[0]) {
+            let problem = format!("was answered in different ways: {outcomes:?}");
+            violations.push(Violation::new(2, format!("key {key}"), problem));
+        }
+    }
     for surprise in &evidence.clients.surprises {
         let problem = format!("got an answer that no fault explains: {surprise}");
         violations.push(Violation::new(1, "a client", problem));

@@ -1,6 +1,6 @@
 //! Reads the topics from their beginning to where they end now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -16,11 +16,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the whole reading may take.
 const BOUND: Duration = Duration::from_mins(1);
 
-/// Reads every topic of a shop.
+/// Reads every topic of a shop, but for records that are known to be no events.
 ///
 /// # Errors
 /// If the broker does not answer, or a record is no event.
-pub fn read(brokers: &str, prefix: &str) -> anyhow::Result<Log> {
+pub fn read(
+    brokers: &str,
+    prefix: &str,
+    poison: &BTreeSet<(&'static str, i32, i64)>,
+) -> anyhow::Result<Log> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", format!("{prefix}check"))
@@ -63,14 +67,15 @@ pub fn read(brokers: &str, prefix: &str) -> anyhow::Result<Log> {
             .into_iter()
             .find(|topic| message.topic().strip_prefix(prefix) == Some(topic))
             .context("a record of another topic")?;
-        let record = record(topic, &message).with_context(|| {
-            format!(
-                "record {}:{} of topic {topic}",
-                message.partition(),
-                message.offset()
-            )
-        })?;
-        if message.offset() < end {
+        let is_poison = poison.contains(&(topic, message.partition(), message.offset()));
+        if message.offset() < end && !is_poison {
+            let record = record(topic, &message).with_context(|| {
+                format!(
+                    "record {}:{} of topic {topic}",
+                    message.partition(),
+                    message.offset()
+                )
+            })?;
             log.entry(topic).or_default().push(record);
         }
         if message.offset() + 1 >= end {

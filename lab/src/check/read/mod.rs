@@ -23,7 +23,8 @@ pub async fn read(site: &Site, clients: Clients) -> anyhow::Result<Evidence> {
         .await
         .context("failed to read MongoDB")?;
     let (brokers, prefix) = (site.kafka_brokers.clone(), site.topic_prefix.clone());
-    let log = tokio::task::spawn_blocking(move || kafka::read(&brokers, &prefix))
+    let poison = clients.poison.clone();
+    let log = tokio::task::spawn_blocking(move || kafka::read(&brokers, &prefix, &poison))
         .await?
         .context("failed to read Kafka")?;
     Ok(Evidence {
