@@ -113,6 +113,7 @@ impl Hub {
 
 impl Mailbox {
     /// Another place at the hub for the same order, empty.
+    #[must_use]
     pub fn anew(&self) -> Self {
         self.hub.watch(self.order_id)
     }

@@ -31,7 +31,7 @@ fn mug() -> Value {
 async fn every_mutation_sent_again_answers_the_same_however_things_went_on() {
     let shop = Shop::open().await;
     let mut sent: Vec<(&str, Value, Value)> = Vec::new();
-    let send =
+    let mutate =
         async |sent: &mut Vec<(&str, Value, Value)>, document: &'static str, input: Value| {
             let input = under(&key(sent.len()), input);
             let payload = shop.payload(document, input.clone()).await;
@@ -39,34 +39,34 @@ async fn every_mutation_sent_again_answers_the_same_however_things_went_on() {
             shop.settle().await;
             payload
         };
-    let user = send(&mut sent, CREATE_USER, ada("ada@example.org")).await["user"]["id"].take();
-    let product = send(&mut sent, CREATE_PRODUCT, mug()).await["product"]["id"].take();
+    let user = mutate(&mut sent, CREATE_USER, ada("ada@example.org")).await["user"]["id"].take();
+    let product = mutate(&mut sent, CREATE_PRODUCT, mug()).await["product"]["id"].take();
     let input = json!({ "id": user, "name": "Ada Lovelace" });
-    send(&mut sent, UPDATE_USER, input).await;
-    send(
+    mutate(&mut sent, UPDATE_USER, input).await;
+    mutate(
         &mut sent,
         UPDATE_PRODUCT,
         json!({ "id": product, "name": "Cup" }),
     )
     .await;
     let input = json!({ "productId": product, "delta": 2, "reason": "RECEIVED" });
-    send(&mut sent, ADJUST_STOCK, input).await;
+    mutate(&mut sent, ADJUST_STOCK, input).await;
     let lines = json!([{ "productId": product, "quantity": 1 }]);
     let input = json!({ "customerId": user, "lines": lines });
-    let order = send(&mut sent, CREATE_ORDER, input.clone()).await["order"]["id"].take();
-    let other = send(&mut sent, CREATE_ORDER, input).await["order"]["id"].take();
+    let order = mutate(&mut sent, CREATE_ORDER, input.clone()).await["order"]["id"].take();
+    let other = mutate(&mut sent, CREATE_ORDER, input).await["order"]["id"].take();
     let pay = |order: &Value| json!({ "orderId": order, "method": "card", "reference": order });
-    send(&mut sent, PAY_ORDER, pay(&order)).await;
+    mutate(&mut sent, PAY_ORDER, pay(&order)).await;
     for status in ["PROCESSING", "SHIPPED", "DELIVERED"] {
         let input = json!({ "orderId": order, "status": status });
-        send(&mut sent, UPDATE_ORDER_STATUS, input).await;
+        mutate(&mut sent, UPDATE_ORDER_STATUS, input).await;
     }
-    send(&mut sent, CANCEL_ORDER, json!({ "orderId": other })).await;
-    let late = send(&mut sent, PAY_ORDER, pay(&other)).await;
+    mutate(&mut sent, CANCEL_ORDER, json!({ "orderId": other })).await;
+    let late = mutate(&mut sent, PAY_ORDER, pay(&other)).await;
     assert_eq!(late["errors"][0]["code"], "REFUND_DUE");
-    send(&mut sent, DELETE_ORDER, json!({ "orderId": order })).await;
-    send(&mut sent, DELETE_PRODUCT, json!({ "id": product })).await;
-    send(&mut sent, DELETE_USER, json!({ "id": user })).await;
+    mutate(&mut sent, DELETE_ORDER, json!({ "orderId": order })).await;
+    mutate(&mut sent, DELETE_PRODUCT, json!({ "id": product })).await;
+    mutate(&mut sent, DELETE_USER, json!({ "id": user })).await;
 
     let before = shop.everything().await;
     for (document, input, answered) in &sent {

@@ -2,6 +2,7 @@
 //! shipping them for orders.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher;
 
 use super::once::{self, Request};
 use super::{Call, CommandError};
@@ -144,9 +145,9 @@ pub async fn settle_orders(
 }
 
 /// The products whose levels a batch needs: what its new records ask for, and what is held for their orders. Pure.
-pub fn products_of(
+pub fn products_of<S: BuildHasher>(
     records: &[OrderRecord],
-    seen: &HashSet<EventId>,
+    seen: &HashSet<EventId, S>,
     holds: &[Hold],
 ) -> BTreeSet<ProductId> {
     let wanted = records

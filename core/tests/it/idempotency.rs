@@ -412,7 +412,10 @@ async fn a_command_that_is_dropped_before_its_commit_leaves_nothing() {
     eventually("MySQL to see that the client is gone", BOUND, async || {
         let again = update_user(db.db(), &under(&key), renamed(&user, "Eve")).await;
         match again {
-            Ok(user) => Some(assert_eq!(user.version, 2)),
+            Ok(user) => {
+                assert_eq!(user.version, 2);
+                Some(())
+            }
             Err(CommandError::Refused(Refusal::IdempotencyKeyInUse { .. })) => None,
             Err(other) => panic!("{other:?}"),
         }

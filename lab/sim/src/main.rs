@@ -74,19 +74,16 @@ fn many(seeds: u64) -> bool {
 }
 
 fn is_found(plant: Plant, seeds: u64) -> bool {
-    match sweep(0..seeds, Some(plant)).failed {
-        Some((plan, violation)) => {
-            println!(
-                "  {:<14} found by seed {:<5} {} ({plan})",
-                plant.as_str(),
-                plan.seed,
-                violation.promise
-            );
-            true
-        }
-        None => {
-            println!("  {:<14} NOT FOUND by {seeds} seeds", plant.as_str());
-            false
-        }
+    if let Some((plan, violation)) = sweep(0..seeds, Some(plant)).failed {
+        println!(
+            "  {:<14} found by seed {:<5} {} ({plan})",
+            plant.as_str(),
+            plan.seed,
+            violation.promise
+        );
+        true
+    } else {
+        println!("  {:<14} NOT FOUND by {seeds} seeds", plant.as_str());
+        false
     }
 }

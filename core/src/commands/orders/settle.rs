@@ -1,6 +1,7 @@
 //! What order-saga does: carrying out decisions about stock, and calling off what was not paid in time.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::announce;
@@ -72,7 +73,10 @@ pub async fn settle_verdicts(
 }
 
 /// The orders that a batch needs: those of its new records. Pure.
-pub fn orders_of(records: &[VerdictRecord], seen: &HashSet<EventId>) -> Vec<OrderId> {
+pub fn orders_of<S: BuildHasher>(
+    records: &[VerdictRecord],
+    seen: &HashSet<EventId, S>,
+) -> Vec<OrderId> {
     let ids: BTreeSet<OrderId> = records
         .iter()
         .filter(|record| !seen.contains(&record.event_id))

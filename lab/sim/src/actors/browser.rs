@@ -35,6 +35,10 @@ struct Browser {
 #[derive(Debug, Default)]
 struct Screen {
     told: Vec<u32>,
+    #[expect(
+        clippy::option_option,
+        reason = "whether it ended, and with which error"
+    )]
     ended: Option<Option<ApiError>>,
 }
 

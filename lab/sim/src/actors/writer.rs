@@ -54,6 +54,10 @@ pub struct Writer {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per simulated program"
+)]
 enum Phase {
     Idle,
     Polled(Vec<Envelope>),

@@ -67,6 +67,10 @@ pub fn state(order: &Order) -> OrderState {
 /// A reader of orders, for a watcher; its first answer may have been read beforehand.
 pub struct Reader {
     views: ViewStore,
+    #[expect(
+        clippy::option_option,
+        reason = "whether it was read, and what was there"
+    )]
     first: Mutex<Option<Option<OrderState>>>,
 }
 

@@ -42,7 +42,8 @@ pub async fn pay_cancel_expiry(scene: &Scene) -> anyhow::Result<()> {
             let shop = &scene.run.shop;
             let (paid, canceled) =
                 tokio::join!(shop.pay(placed.id), shop.cancel(placed.id, "too slow"));
-            (paid?, canceled?);
+            paid?;
+            canceled?;
             scene.run.watch_on(placed.watch);
             anyhow::Ok(())
         }
