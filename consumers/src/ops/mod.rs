@@ -2,7 +2,7 @@
 //!
 //! What a verb answers goes to standard output, logs and refusals to standard error. Every verb refuses what does not exist
 //! with a line that names it, asks before it destroys, and with `--dry-run` only prints what it would do.
-//! To add a verb: 1. a file here with its arguments and a `run`, 2. a variant of [`Verb`], 3. its line in [`Verb::run`].
+//! To add a verb: 1. a file here with its arguments and a `run`, 2. a variant of `Verb`, 3. its line in `Verb::run`.
 
 pub mod audit;
 mod consent;

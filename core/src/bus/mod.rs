@@ -4,7 +4,7 @@
 //! [`consume`] is the loop, [`Role`] what it calls; [`Producer`] sends and says when all of it is acknowledged; [`Tail`]
 //! reads what is new, for everybody; [`parking`] keeps what failed; [`Observer`], [`scan`] and [`Replay`] look in from outside;
 //! [`ensure_topics`] makes the topics. To add a topic: 1. a row in
-//! [`Topic`](crate::events::Topic), 2. its contract in [`events`](crate::events), 3. nothing here.
+//! `events::Topic`, 2. its contract in [`events`](crate::events), 3. nothing here.
 
 mod admin;
 mod cause;

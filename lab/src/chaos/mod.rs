@@ -1,7 +1,7 @@
 //! The fault suite: the shop's programs on servers of its own, everything that can go wrong with them, and the independent
 //! check after each fault. Then guards are left out, one at a time, to show that the check would see it.
 //!
-//! [`table`] lists what happens. A fault is a strike in [`faults`], repeated under load; [`trial`] heals, waits until it is
+//! [`table`] lists what happens. A fault is a strike in [`faults`], repeated under load; `trial` heals, waits until it is
 //! quiet, and checks. Chance comes from a seed, which is printed.
 
 mod back;

@@ -1,7 +1,7 @@
 //! `ops audit`: checks the invariants on a running shop.
 //!
-//! One pass compares the write side as of one moment with views and topics ([`sweep`]); what differs and may be on its way is looked at again
-//! until it has arrived or stayed wrong ([`recheck`]). Only what stays wrong is a violation. Reads only, unless `--repair` is said.
+//! One pass compares the write side as of one moment with views and topics (`sweep`); what differs and may be on its way is looked at again
+//! until it has arrived or stayed wrong (`recheck`). Only what stays wrong is a violation. Reads only, unless `--repair` is said.
 
 mod log;
 mod mark;
