@@ -23,7 +23,7 @@ mod positions;
 mod producer;
 mod record;
 mod role;
-mod settle;
+pub mod settle;
 mod tail;
 mod worker;
 
@@ -34,6 +34,7 @@ pub use error::BusError;
 pub use observer::{Extent, Extents, Observer, Offsets, Replay, Trace, behind, ends, scan};
 pub use ping::Ping;
 pub use producer::Producer;
+pub use record::Polled;
 pub use role::{HandleError, Outcome, Role};
 pub use tail::{Tail, TailItem};
 

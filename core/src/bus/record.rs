@@ -16,8 +16,8 @@ pub(super) struct Record {
 }
 
 /// A record as a consumer reads it: it may have to be kept as it is.
-#[derive(Debug)]
-pub(super) struct Polled {
+#[derive(Debug, Clone)]
+pub struct Polled {
     /// Where it stands.
     pub source: Source,
     /// As it is.

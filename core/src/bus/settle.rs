@@ -1,4 +1,5 @@
-//! What a batch and its outcomes mean: what is handled, what is parked, and for the offsets. Pure.
+//! What a batch and its outcomes mean: what is handled, what is parked, and for the offsets. Pure, so that a simulation can
+//! drive it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,7 +12,7 @@ use crate::runtime::guard::{self, Guard};
 
 /// A batch, taken apart: what is to be handled, and what became of the rest.
 #[derive(Debug)]
-pub(super) struct Sorted {
+pub struct Sorted {
     /// For the role.
     pub envelopes: Vec<Envelope>,
     /// One per record, in the order of the log.
@@ -42,7 +43,7 @@ enum Place {
 
 /// What follows from a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
+pub struct Settled {
     /// Per partition, the offset after the last record of it, once what is to be parked is.
     pub next: BTreeMap<Partition, i64>,
     /// Records that are dealt with, and how.
@@ -55,7 +56,7 @@ pub(super) struct Settled {
 
 /// How a record was dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Done {
+pub enum Done {
     /// By the role: the word for its outcome.
     Handled(&'static str),
     /// It was passed over, since it says nothing to this version of the program.
@@ -64,7 +65,7 @@ pub(super) enum Done {
 
 /// A record that is to be parked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ToPark {
+pub struct ToPark {
     /// Where it stands.
     pub source: Source,
     /// Its lane.
@@ -76,7 +77,7 @@ pub(super) struct ToPark {
 }
 
 /// Takes a batch apart. What follows a record that can not be read is parked behind it, as is what comes for a key that is closed already.
-pub(super) fn sort(records: Vec<Polled>, ledger: &Ledger) -> Sorted {
+pub fn sort(records: Vec<Polled>, ledger: &Ledger) -> Sorted {
     let mut sorted = Sorted {
         envelopes: Vec::with_capacity(records.len()),
         places: Vec::with_capacity(records.len()),
@@ -116,7 +117,7 @@ pub(super) fn sort(records: Vec<Polled>, ledger: &Ledger) -> Sorted {
 
 impl Sorted {
     /// The first offset of every partition in the batch: where it begins again if nothing of it counts.
-    pub(super) fn firsts(&self) -> BTreeMap<Partition, i64> {
+    pub fn firsts(&self) -> BTreeMap<Partition, i64> {
         let mut firsts = BTreeMap::new();
         for Placed { source, .. } in &self.places {
             firsts
@@ -127,7 +128,7 @@ impl Sorted {
     }
 
     /// The lanes of the envelopes, in their order.
-    pub(super) fn lanes(&self) -> Vec<&Lane> {
+    pub fn lanes(&self) -> Vec<&Lane> {
         let handled = self.places.iter();
         handled
             .filter(|placed| matches!(placed.place, Place::Handled(_)))
@@ -136,7 +137,7 @@ impl Sorted {
     }
 
     /// What follows from the outcomes, one per envelope.
-    pub(super) fn settle(self, outcomes: Vec<Outcome>) -> Settled {
+    pub fn settle(self, outcomes: Vec<Outcome>) -> Settled {
         let mut settled = Settled::default();
         let mut outcomes: Vec<_> = outcomes.into_iter().map(Some).collect();
         let mut closed = HashSet::new();
@@ -185,7 +186,7 @@ impl Sorted {
 impl Settled {
     /// Nothing could be parked: no offset passes the first record that was to be. Returns where each partition that has one is read
     /// again from.
-    pub(super) fn give_way(&mut self) -> BTreeMap<Partition, i64> {
+    pub fn give_way(&mut self) -> BTreeMap<Partition, i64> {
         let mut stopped = BTreeMap::new();
         for ToPark { source, .. } in self.park.drain(..) {
             let partition = (source.topic, source.partition);

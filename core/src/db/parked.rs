@@ -74,7 +74,8 @@ const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Tries in vain of one statement, at most: each brings its causes.
 const STATEMENT_FAILURES: usize = 500;
 
-/// Parks records, with one statement unless they are large. One that is parked already stays as it is.
+/// Parks records, with one statement unless they are large. One that is parked already stays as it is, unless it only waited
+/// behind another and has failed now: a former owner of the partition may have parked it as it saw it.
 pub async fn insert(
     conn: &mut Conn,
     consumer: &str,
@@ -130,7 +131,25 @@ pub async fn insert(
                 .values(part)
                 .on_conflict(diesel::dsl::DuplicatedKeys)
                 .do_update()
-                .set(t::log_offset.eq(t::log_offset))
+                .set((
+                    t::next_try_at.eq(sql::<Nullable<Datetime>>(
+                        "IF(state = 'BEHIND', VALUES(next_try_at), next_try_at)",
+                    )),
+                    t::first_failed_at.eq(sql::<Nullable<Datetime>>(
+                        "IF(state = 'BEHIND', VALUES(first_failed_at), first_failed_at)",
+                    )),
+                    t::last_failed_at.eq(sql::<Nullable<Datetime>>(
+                        "IF(state = 'BEHIND', VALUES(last_failed_at), last_failed_at)",
+                    )),
+                    t::cause.eq(sql::<Nullable<Text>>(
+                        "IF(state = 'BEHIND', VALUES(cause), cause)",
+                    )),
+                    t::causes.eq(sql::<Nullable<Text>>(
+                        "IF(state = 'BEHIND', VALUES(causes), causes)",
+                    )),
+                    // Last: from here on it is the new one.
+                    t::state.eq(sql::<Text>("IF(state = 'BEHIND', VALUES(state), state)")),
+                ))
                 .execute(conn)
                 .await?;
         }

@@ -4,6 +4,7 @@ mod bus;
 mod idempotency;
 mod large_batches;
 mod orders;
+mod parked;
 mod pool;
 mod products;
 mod settle;

@@ -25,11 +25,15 @@ pub enum Fault {
     ViewsAway,
     /// A transaction stays open for long: its outbox rows commit late.
     LateCommit,
+    /// A record fails, a few times or for ever.
+    Failing,
+    /// A record can not be read.
+    Poison,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Crash,
         Self::Deposed,
         Self::Rebalance,
@@ -40,6 +44,8 @@ impl Fault {
         Self::Reconnect,
         Self::ViewsAway,
         Self::LateCommit,
+        Self::Failing,
+        Self::Poison,
     ];
 
     /// The word of options and reports.
@@ -55,6 +61,8 @@ impl Fault {
             Self::Reconnect => "reconnect",
             Self::ViewsAway => "views-away",
             Self::LateCommit => "late-commit",
+            Self::Failing => "failing",
+            Self::Poison => "poison",
         }
     }
 

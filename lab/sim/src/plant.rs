@@ -25,11 +25,17 @@ pub enum Plant {
     StatusOnce,
     /// The reader of live status begins anew without telling anybody.
     NoResync,
+    /// What follows a parked record of its key is handled at once.
+    ParkingOrder,
+    /// Offsets are stored before what failed is parked.
+    ParkLate,
+    /// Whoever takes a partition over does not look for what is parked of it.
+    TakeoverBlind,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::VersionGuard,
         Self::StockLock,
         Self::StockRow,
@@ -40,6 +46,9 @@ impl Plant {
         Self::StatusFirst,
         Self::StatusOnce,
         Self::NoResync,
+        Self::ParkingOrder,
+        Self::ParkLate,
+        Self::TakeoverBlind,
     ];
 
     /// The word of options and reports.
@@ -55,6 +64,9 @@ impl Plant {
             Self::StatusFirst => "status-first",
             Self::StatusOnce => "status-once",
             Self::NoResync => "no-resync",
+            Self::ParkingOrder => "parking-order",
+            Self::ParkLate => "park-late",
+            Self::TakeoverBlind => "takeover-blind",
         }
     }
 

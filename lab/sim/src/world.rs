@@ -18,8 +18,8 @@ const COPIES: usize = 2;
 const LONGEST_TRANSACTION: i64 = 60_000;
 /// Rounds after which all must be quiet.
 const ROUNDS: usize = 3_000;
-/// Rounds of them in which browsers still come and go.
-const BUSY_ROUNDS: usize = 15;
+/// Rounds of them, at most, in which something still goes wrong.
+const MOST_TROUBLED_ROUNDS: usize = 20;
 /// Rounds without a step after which it is: a browser that begins may be told nothing for a few.
 const QUIET_ROUNDS: usize = 6;
 
@@ -192,51 +192,43 @@ impl World {
         kafka.assign(projector::NAME, TOPICS, || rng.usize(..COPIES));
     }
 
-    /// Trouble ends, the last of it now: what nobody tells anew afterwards is lost now or never. Returns what it was.
-    fn heal(&mut self) -> Faults {
-        if self.shop.strikes(Fault::Crash, 2) {
-            let chosen = self.shop.rng.usize(..self.actors());
-            self.turn(chosen, true);
-        }
-        if self.shop.strikes(Fault::Tail, 2) {
-            self.live.reopen(&mut self.shop);
-        }
-        self.shop.note(|| "everything heals".to_owned());
-        self.shop.views.open().away = false;
-        std::mem::replace(&mut self.shop.faults, [].into_iter().collect())
-    }
-
-    /// Everybody does one step, nobody begins anything new. Returns whether anybody did.
-    fn round(&mut self) -> bool {
+    /// Everybody does one step, nobody begins anything new. In: what still goes wrong. Returns whether anybody did.
+    fn round(&mut self, faults: Faults) -> bool {
         let mut did = false;
         for shopper in &mut self.shoppers {
             did |= shopper.finish(&mut self.shop);
         }
         for chosen in self.shoppers.len()..self.actors() - 1 {
-            did |= self.turn(chosen, false);
+            let crashes = faults.has(Fault::Crash) && self.shop.rng.u8(..12) == 0;
+            did |= self.turn(chosen, crashes);
+        }
+        if faults.has(Fault::Tail) && self.shop.rng.u8(..6) == 0 {
+            self.live.reopen(&mut self.shop);
+            did = true;
+        }
+        if faults.has(Fault::Reconnect) && self.shop.rng.u8(..6) == 0 {
+            self.live.come_and_go(&mut self.shop);
+            did = true;
         }
         did | self.live.drain(&mut self.shop)
     }
 
-    /// Trouble ends, and everybody goes on until there is nothing left to do. In: what their waits live in, and how time
-    /// passes there.
+    /// Nobody begins anything new, and all goes on until there is nothing left to do. The last changes meet trouble too: what nobody
+    /// would tell anew is lost then or never. In: what waits live in, and how time passes there.
     pub fn settle(&mut self, waits: &Runtime, mut pass: impl FnMut(i64)) {
-        let faults = {
-            let _inside = waits.enter();
-            self.heal()
-        };
+        self.shop.note(|| "everything heals".to_owned());
+        self.shop.views.open().away = false;
+        let none: Faults = [].into_iter().collect();
+        let faults = std::mem::replace(&mut self.shop.faults, none);
+        let troubled = self.shop.rng.usize(..MOST_TROUBLED_ROUNDS);
         let mut quiet = 0;
         for round in 0..ROUNDS {
             // Before anybody's payment time runs out.
             self.shop.clock += 1;
             pass(300);
             let _inside = waits.enter();
-            let busy = round < BUSY_ROUNDS && faults.has(Fault::Reconnect);
-            if busy && self.shop.rng.u8(..3) == 0 {
-                self.live.come_and_go(&mut self.shop);
-                quiet = 0;
-            }
-            quiet = if self.round() { 0 } else { quiet + 1 };
+            let trouble = if round < troubled { faults } else { none };
+            quiet = if self.round(trouble) { 0 } else { quiet + 1 };
             if quiet > QUIET_ROUNDS || self.shop.violation.is_some() {
                 break;
             }

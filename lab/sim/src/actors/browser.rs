@@ -104,11 +104,11 @@ impl Live {
         }
     }
 
-    /// Everything that is there is read, and every browser is served once.
+    /// A few records are read, and every browser is served once.
     pub fn drain(&mut self, shop: &mut Shop) -> bool {
         let mut did = false;
-        while self.read(shop) {
-            did = true;
+        for _ in 0..shop.rng.usize(1..4) {
+            did |= self.read(shop);
         }
         for browser in &mut self.browsers {
             did |= browser.look(shop, &self.hub);
