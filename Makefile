@@ -74,9 +74,10 @@ build: assets ## page assets and all programs
 	@cargo build --workspace
 clean: ## remove what was built in the checkout; servers, tools and data stay cached outside
 	@cargo clean && rm -rf api/graphiql/dist
-ci: ## what must hold before a change lands: lint, build, test, demo
+ci: ## what must hold before a change lands: lint, build, test, demo, chaos
 	@$(MAKE) --no-print-directory lint build
 	@$(WITH_ENGINES) $(MAKE) --no-print-directory test demo ORDERS=$(CI_ORDERS)
+	@$(MAKE) --no-print-directory chaos
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 

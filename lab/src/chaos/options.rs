@@ -45,9 +45,12 @@ impl Options {
         })
     }
 
-    /// Whether something of this name is asked for.
-    pub fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    /// Whether something of this name is asked for; what takes long must be asked for by name, or by `LONG`.
+    pub fn wants(&self, name: &str, takes_long: bool) -> bool {
+        if self.only.is_empty() {
+            return self.long || !takes_long;
+        }
+        self.only.iter().any(|word| name.contains(word.as_str()))
     }
 
     /// The line that repeats this run's faults.
@@ -72,10 +75,11 @@ mod tests {
     fn variables_choose_and_nonsense_is_named() {
         let options = read(&[("SEED", "7"), ("LONG", "1"), ("ONLY", "kafka, late")]).expect("fine");
         assert_eq!((options.seed, options.long), (7, true));
-        assert!(options.wants("kafka killed") && options.wants("late commit"));
-        assert!(!options.wants("mysql killed"));
+        assert!(options.wants("kafka killed", false) && options.wants("late commit", true));
+        assert!(!options.wants("mysql killed", false));
         assert_eq!(options.again(), "make chaos LONG=1 SEED=7");
-        assert!(read(&[]).expect("defaults").wants("anything"));
+        let defaults = read(&[]).expect("defaults");
+        assert!(defaults.wants("anything", false) && !defaults.wants("anything", true));
         let error = read(&[("SEED", "x")]).expect_err("no number");
         assert!(error.to_string().contains("SEED=x"));
     }

@@ -63,7 +63,7 @@ pub async fn chaos(options: Options) -> anyhow::Result<bool> {
 async fn everything(world: &Arc<World>, report: &mut Report) -> anyhow::Result<()> {
     let wanted: Vec<&Control> = CONTROLS
         .iter()
-        .filter(|control| world.options.wants(control.guard))
+        .filter(|control| world.options.wants(control.guard, false))
         .collect();
     let (quiet_shops, alone): (Vec<Shop>, Vec<Shop>) = Shop::ALL
         .into_iter()
@@ -95,7 +95,7 @@ async fn everything(world: &Arc<World>, report: &mut Report) -> anyhow::Result<(
 async fn shop(world: &Arc<World>, kind: Shop) -> anyhow::Result<Vec<Row>> {
     let wanted: Vec<&Fault> = FAULTS
         .iter()
-        .filter(|fault| fault.shop == kind && world.options.wants(fault.name))
+        .filter(|fault| fault.shop == kind && world.options.wants(fault.name, fault.long))
         .collect();
     if wanted.is_empty() {
         return Ok(Vec::new());

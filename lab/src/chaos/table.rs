@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::faults::{members, network, poison, programs, races, records, servers, steps, time};
+use super::faults::{
+    members, network, poison, programs, races, records, servers, steps, thousand, time,
+};
 use super::scene::{Scene, Setting};
 
 /// One injection, or a few that belong together: does it, undoes it, notes how often.
@@ -29,6 +31,8 @@ pub struct Fault {
     pub repeats: bool,
     /// What it does.
     pub strike: Strike,
+    /// Whether it takes minutes: only with `LONG=1`, or by name.
+    pub long: bool,
 }
 
 impl std::fmt::Debug for Fault {
@@ -122,44 +126,45 @@ use Shop::{Programs, Races, Records, Servers};
 /// All faults, each alone; the last one is all of them at once.
 #[rustfmt::skip]
 pub const FAULTS: &[Fault] = &[
-    Fault { name: "kill -9 of a random program", shop: Programs, strikes: 60, at_least: 60, pause: ms(2_000), repeats: true, strike: strike!(programs::kill) },
-    Fault { name: "SIGSTOP of a random program", shop: Programs, strikes: 8, at_least: 8, pause: ms(500), repeats: true, strike: strike!(programs::pause) },
-    Fault { name: "killed before commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::BEFORE_COMMIT) },
-    Fault { name: "killed after commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_COMMIT) },
-    Fault { name: "killed after produce, before mark", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_PRODUCE) },
-    Fault { name: "killed after view, before status", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_VIEW) },
-    Fault { name: "killed after effect, before offset", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_EFFECT) },
-    Fault { name: "two relays, the leader killed", shop: Programs, strikes: 5, at_least: 5, pause: ms(1_500), repeats: true, strike: strike!(members::kill_leader) },
-    Fault { name: "two relays, the leader stopped", shop: Programs, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(members::stop_leader) },
-    Fault { name: "consumers come and go", shop: Programs, strikes: 4, at_least: 4, pause: ms(1_000), repeats: true, strike: strike!(members::come_and_go) },
+    Fault { name: "kill -9 of a random program", shop: Programs, strikes: 60, at_least: 60, pause: ms(2_000), repeats: true, strike: strike!(programs::kill), long: false },
+    Fault { name: "SIGSTOP of a random program", shop: Programs, strikes: 8, at_least: 8, pause: ms(500), repeats: true, strike: strike!(programs::pause), long: false },
+    Fault { name: "killed before commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::BEFORE_COMMIT), long: false },
+    Fault { name: "killed after commit", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_COMMIT), long: false },
+    Fault { name: "killed after produce, before mark", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_PRODUCE), long: false },
+    Fault { name: "killed after view, before status", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_VIEW), long: false },
+    Fault { name: "killed after effect, before offset", shop: Programs, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(steps::die, &steps::AFTER_EFFECT), long: false },
+    Fault { name: "two relays, the leader killed", shop: Programs, strikes: 5, at_least: 5, pause: ms(1_500), repeats: true, strike: strike!(members::kill_leader), long: false },
+    Fault { name: "two relays, the leader stopped", shop: Programs, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(members::stop_leader), long: false },
+    Fault { name: "consumers come and go", shop: Programs, strikes: 4, at_least: 4, pause: ms(1_000), repeats: true, strike: strike!(members::come_and_go), long: false },
 
-    Fault { name: "two relays, undisturbed", shop: Records, strikes: 3, at_least: 3, pause: ms(1_000), repeats: false, strike: strike!(members::let_be) },
-    Fault { name: "records delivered three times", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::three_times) },
-    Fault { name: "keys shuffled against each other", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::shuffled) },
-    Fault { name: "old records again, inbox pruned", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::old_again) },
-    Fault { name: "500 buyers, 100 units, kills", shop: Records, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(races::many_buyers) },
-    Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot) },
-    Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks) },
-    Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)) },
-    Fault { name: "poison of six kinds", shop: Records, strikes: 1, at_least: 6, pause: ms(0), repeats: true, strike: strike!(poison::records) },
-    Fault { name: "an order that can not be handled", shop: Records, strikes: 1, at_least: 2, pause: ms(0), repeats: true, strike: strike!(poison::parked_order) },
+    Fault { name: "two relays, undisturbed", shop: Records, strikes: 3, at_least: 3, pause: ms(1_000), repeats: false, strike: strike!(members::let_be), long: false },
+    Fault { name: "records delivered three times", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::three_times), long: false },
+    Fault { name: "keys shuffled against each other", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::shuffled), long: false },
+    Fault { name: "old records again, inbox pruned", shop: Records, strikes: 2, at_least: 2, pause: ms(500), repeats: true, strike: strike!(records::old_again), long: false },
+    Fault { name: "500 buyers, 100 units, kills", shop: Records, strikes: 1, at_least: 5, pause: ms(0), repeats: true, strike: strike!(races::many_buyers), long: false },
+    Fault { name: "a slow first look of subscribers", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(steps::slow_snapshot), long: false },
+    Fault { name: "clocks an hour off", shop: Records, strikes: 1, at_least: 4, pause: ms(0), repeats: true, strike: strike!(time::clocks), long: false },
+    Fault { name: "outbox row committed 30 s late", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: false, strike: strike!(time::late_commit, Duration::from_secs(30)), long: false },
+    Fault { name: "poison of six kinds", shop: Records, strikes: 1, at_least: 6, pause: ms(0), repeats: true, strike: strike!(poison::records), long: false },
+    Fault { name: "an order that can not be handled", shop: Records, strikes: 1, at_least: 2, pause: ms(0), repeats: true, strike: strike!(poison::parked_order), long: false },
+    Fault { name: "one poisoned order among 1,000", shop: Records, strikes: 1, at_least: 1, pause: ms(0), repeats: true, strike: strike!(thousand::one_among), long: true },
 
-    Fault { name: "pay, cancel and expiry at once", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::pay_cancel_expiry) },
-    Fault { name: "parallel mutations on one order", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::parallel_mutations) },
+    Fault { name: "pay, cancel and expiry at once", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::pay_cancel_expiry), long: false },
+    Fault { name: "parallel mutations on one order", shop: Races, strikes: 3, at_least: 30, pause: ms(0), repeats: false, strike: strike!(races::parallel_mutations), long: false },
 
-    Fault { name: "broker killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::KAFKA) },
-    Fault { name: "broker stopped and started", shop: Servers, strikes: 1, at_least: 1, pause: ms(500), repeats: true, strike: strike!(servers::restart, servers::KAFKA) },
-    Fault { name: "broker paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::KAFKA) },
-    Fault { name: "MySQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::MYSQL) },
-    Fault { name: "MySQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::MYSQL) },
-    Fault { name: "FerretDB killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::FERRETDB) },
-    Fault { name: "FerretDB paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::FERRETDB) },
-    Fault { name: "PostgreSQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::POSTGRES) },
-    Fault { name: "PostgreSQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::POSTGRES) },
-    Fault { name: "connections cut", shop: Servers, strikes: 6, at_least: 6, pause: ms(500), repeats: true, strike: strike!(network::cut) },
-    Fault { name: "connections delayed", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::delay) },
-    Fault { name: "connections sliced", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::slice) },
-    Fault { name: "all of it at once", shop: Servers, strikes: 10, at_least: 10, pause: ms(700), repeats: true, strike: strike!(super::faults::mixed::two_at_once) },
+    Fault { name: "broker killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::KAFKA), long: false },
+    Fault { name: "broker stopped and started", shop: Servers, strikes: 1, at_least: 1, pause: ms(500), repeats: true, strike: strike!(servers::restart, servers::KAFKA), long: false },
+    Fault { name: "broker paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::KAFKA), long: false },
+    Fault { name: "MySQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(1_000), repeats: true, strike: strike!(servers::kill, servers::MYSQL), long: false },
+    Fault { name: "MySQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(1_000), repeats: true, strike: strike!(servers::pause, servers::MYSQL), long: false },
+    Fault { name: "FerretDB killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::FERRETDB), long: false },
+    Fault { name: "FerretDB paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::FERRETDB), long: false },
+    Fault { name: "PostgreSQL killed", shop: Servers, strikes: 5, at_least: 5, pause: ms(700), repeats: true, strike: strike!(servers::kill, servers::POSTGRES), long: false },
+    Fault { name: "PostgreSQL paused", shop: Servers, strikes: 2, at_least: 2, pause: ms(700), repeats: true, strike: strike!(servers::pause, servers::POSTGRES), long: false },
+    Fault { name: "connections cut", shop: Servers, strikes: 6, at_least: 6, pause: ms(500), repeats: true, strike: strike!(network::cut), long: false },
+    Fault { name: "connections delayed", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::delay), long: false },
+    Fault { name: "connections sliced", shop: Servers, strikes: 3, at_least: 3, pause: ms(300), repeats: true, strike: strike!(network::slice), long: false },
+    Fault { name: "all of it at once", shop: Servers, strikes: 10, at_least: 10, pause: ms(700), repeats: true, strike: strike!(super::faults::mixed::two_at_once), long: false },
 ];
 
 /// What may happen at once in the last fault.

@@ -9,4 +9,5 @@ pub mod races;
 pub mod records;
 pub mod servers;
 pub mod steps;
+pub mod thousand;
 pub mod time;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
@@ -149,20 +148,7 @@ pub async fn records(scene: &Scene) -> anyhow::Result<()> {
 /// that is dead it is tried again, and the order ends as if nothing had been.
 pub async fn parked_order(scene: &Scene) -> anyhow::Result<()> {
     let product = create_product(&scene.run.shop, "The cursed mug", 5).await?;
-    let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
-    conn.query_drop(format!(
-        "CREATE TRIGGER cursed BEFORE INSERT ON stock_order_lines FOR EACH ROW \
-         IF NEW.product_id = UUID_TO_BIN('{product}') THEN \
-         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'a cursed product'; END IF"
-    ))
-    .await?;
-    let cured = curse_and_cure(scene, &mut conn, product).await;
-    conn.query_drop("DROP TRIGGER IF EXISTS cursed").await?;
-    conn.disconnect().await?;
-    cured
-}
-
-async fn curse_and_cure(scene: &Scene, conn: &mut Conn, product: Uuid) -> anyhow::Result<()> {
+    let curse = Curse::put(scene, product).await?;
     let lines = [Line {
         product,
         quantity: 2,
@@ -174,24 +160,18 @@ async fn curse_and_cure(scene: &Scene, conn: &mut Conn, product: Uuid) -> anyhow
     let placed = placed.context("createOrder was not answered")?;
     let order = placed.id;
     scene.note_with(1);
-    let parked = format!("SELECT COUNT(*) FROM parked_records WHERE record_key = '{order}'");
-    until(conn, &parked, "the order to be parked").await?;
+    curse.wait_until_parked(scene, order).await?;
     shop.cancel(order, "it takes too long").await?;
     scene.note_with(1);
-    // Or else nothing waits behind it any more, which must not be; the check below says so.
-    let dead = format!("SELECT ({parked} AND state = 'DEAD') > 0 OR ({parked}) = 0");
-    until(conn, &dead, "the order to be a dead letter").await?;
-    conn.query_drop("DROP TRIGGER cursed").await?;
-    let worked_off = format!("SELECT ({parked}) = 0");
-    if conn.query_first(&worked_off).await? != Some(1) {
-        scene.ops(&["dlq", "redrive", &order.to_string()]).await?;
-        until(conn, &worked_off, "the key to be worked off").await?;
-    }
+    curse.wait_until_dead(scene, order).await?;
+    curse.lift(scene, Some(order)).await?;
+    let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
     let steps: Vec<String> = conn
         .query(format!(
             "SELECT kind FROM stock_movements WHERE order_id = UUID_TO_BIN('{order}') ORDER BY id"
         ))
         .await?;
+    conn.disconnect().await?;
     if steps != ["RESERVED", "RELEASED"] {
         let problem =
             format!("its stock was {steps:?}, not reserved and then released as without the fault");
@@ -201,13 +181,67 @@ async fn curse_and_cure(scene: &Scene, conn: &mut Conn, product: Uuid) -> anyhow
     Ok(())
 }
 
+/// A product of which nothing can be held: the table refuses the lines. The shop's own code knows nothing of it.
+#[derive(Debug)]
+pub struct Curse;
+
+impl Curse {
+    /// Puts it on a product.
+    pub async fn put(scene: &Scene, product: Uuid) -> anyhow::Result<Self> {
+        let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
+        conn.query_drop(format!(
+            "CREATE TRIGGER cursed BEFORE INSERT ON stock_order_lines FOR EACH ROW \
+             IF NEW.product_id = UUID_TO_BIN('{product}') THEN \
+             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'a cursed product'; END IF"
+        ))
+        .await?;
+        conn.disconnect().await?;
+        Ok(Self)
+    }
+
+    /// Waits until an order for it has failed once.
+    pub async fn wait_until_parked(&self, scene: &Scene, order: Uuid) -> anyhow::Result<()> {
+        until(scene, &parked(order), "the order to be parked").await
+    }
+
+    /// Waits until an order for it is a dead letter; or nothing of it waits any more, which the caller has to notice.
+    pub async fn wait_until_dead(&self, scene: &Scene, order: Uuid) -> anyhow::Result<()> {
+        let parked = parked(order);
+        let dead = format!("SELECT ({parked} AND state = 'DEAD') > 0 OR ({parked}) = 0");
+        until(scene, &dead, "the order to be a dead letter").await
+    }
+
+    /// Takes it away, has an order tried again and waits until all that waited behind it is worked off.
+    pub async fn lift(self, scene: &Scene, order: Option<Uuid>) -> anyhow::Result<()> {
+        let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
+        conn.query_drop("DROP TRIGGER IF EXISTS cursed").await?;
+        let Some(order) = order else {
+            return Ok(conn.disconnect().await?);
+        };
+        let worked_off = format!("SELECT ({}) = 0", parked(order));
+        let is_worked_off = conn.query_first(&worked_off).await? == Some(1);
+        conn.disconnect().await?;
+        if !is_worked_off {
+            scene.ops(&["dlq", "redrive", &order.to_string()]).await?;
+            until(scene, &worked_off, "the key to be worked off").await?;
+        }
+        Ok(())
+    }
+}
+
+/// How many records of an order are parked, in SQL.
+fn parked(order: Uuid) -> String {
+    format!("SELECT COUNT(*) FROM parked_records WHERE record_key = '{order}'")
+}
+
 /// Waits until a question is answered with something that is not 0.
-async fn until(conn: &mut Conn, question: &str, what: &str) -> anyhow::Result<()> {
+async fn until(scene: &Scene, question: &str, what: &str) -> anyhow::Result<()> {
+    let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
     let deadline = Instant::now() + BOUND;
     loop {
         let answer: Option<i64> = conn.query_first(question).await?;
         if answer.unwrap_or_default() > 0 {
-            return Ok(());
+            return Ok(conn.disconnect().await?);
         }
         ensure!(Instant::now() < deadline, "waited {BOUND:?} for {what}");
         tokio::time::sleep(POLL).await;
