@@ -82,6 +82,24 @@ impl Row {
     }
 }
 
+impl Row {
+    /// What became of it, as soon as it is known.
+    pub fn line(&self) -> String {
+        let Self {
+            fault,
+            injected,
+            seconds,
+            ..
+        } = self;
+        let count = self.violations.len();
+        let mut text = format!("{fault}: {injected} times, {count} violations, {seconds:.0} s");
+        for violation in self.violations.iter().take(SHOWN) {
+            let _ = write!(text, "\n  {violation}");
+        }
+        text
+    }
+}
+
 /// A guard that was left out, and whether anything showed it.
 #[derive(Debug, Default, Serialize)]
 pub struct ControlRow {
@@ -99,6 +117,27 @@ pub struct ControlRow {
     pub trouble: Option<String>,
     /// How long all of it took.
     pub seconds: f64,
+}
+
+impl ControlRow {
+    /// Whether it was caught, and by which check.
+    pub fn line(&self) -> String {
+        let verdict = match (&self.trouble, self.caught) {
+            (Some(trouble), _) => format!("COULD NOT BE RUN: {trouble}"),
+            (None, false) => "NOT CAUGHT".to_owned(),
+            (None, true) => {
+                let example = self.example.as_deref().unwrap_or_default();
+                let by: Vec<String> = self.by.iter().map(u8::to_string).collect();
+                format!(
+                    "caught {} times, by invariants {}: {}",
+                    self.violations,
+                    by.join(" "),
+                    short(example)
+                )
+            }
+        };
+        format!("without {:<22} {verdict}", self.guard)
+    }
 }
 
 /// The result of a run.
@@ -169,20 +208,7 @@ impl Report {
             self.invariants
         );
         for row in &self.controls {
-            let verdict = match (&row.trouble, row.caught) {
-                (Some(trouble), _) => format!("COULD NOT BE RUN: {trouble}"),
-                (None, false) => "NOT CAUGHT".to_owned(),
-                (None, true) => {
-                    let example = row.example.as_deref().unwrap_or_default();
-                    format!(
-                        "caught {} times, by {:?}: {}",
-                        row.violations,
-                        row.by,
-                        short(example)
-                    )
-                }
-            };
-            let _ = writeln!(text, "without {:<22} {verdict}", row.guard);
+            let _ = writeln!(text, "{}", row.line());
         }
         for row in &self.faults {
             for violation in row.violations.iter().take(SHOWN) {

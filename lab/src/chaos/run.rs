@@ -65,30 +65,35 @@ async fn everything(world: &Arc<World>, report: &mut Report) -> anyhow::Result<(
         .iter()
         .filter(|control| world.options.wants(control.guard, false))
         .collect();
-    let (quiet_shops, alone): (Vec<Shop>, Vec<Shop>) = Shop::ALL
-        .into_iter()
-        .partition(|shop| *shop != Shop::Servers);
     let controls = async {
         let mut rows: Vec<ControlRow> = Vec::new();
         for wanted in wanted {
-            rows.push(control(world, wanted).await);
+            let row = control(world, wanted).await;
+            eprintln!("{}", row.line());
+            rows.push(row);
         }
         rows
     };
-    let faults = async {
-        let mut rows = Vec::new();
-        for kind in quiet_shops {
-            rows.extend(shop(world, kind).await?);
-        }
-        anyhow::Ok(rows)
-    };
-    let (controls, faults) = tokio::join!(controls, faults);
+    // What leaves the servers alone goes on side by side, in shops of its own.
+    let (programs, records, controls) = tokio::join!(
+        shops(world, &[Shop::Programs]),
+        shops(world, &[Shop::Records, Shop::Races]),
+        controls,
+    );
     report.controls = controls;
-    report.faults = faults?;
-    for kind in alone {
-        report.faults.extend(shop(world, kind).await?);
-    }
+    report.faults = programs?;
+    report.faults.extend(records?);
+    report.faults.extend(shops(world, &[Shop::Servers]).await?);
     Ok(())
+}
+
+/// Shops one after the other.
+async fn shops(world: &Arc<World>, kinds: &[Shop]) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for kind in kinds {
+        rows.extend(shop(world, *kind).await?);
+    }
+    Ok(rows)
 }
 
 /// All faults of one shop.
@@ -105,13 +110,7 @@ async fn shop(world: &Arc<World>, kind: Shop) -> anyhow::Result<Vec<Row>> {
     let (mut rows, mut known) = (Vec::new(), Known::default());
     for fault in wanted {
         let row = trial(&scene, fault, &mut known).await;
-        eprintln!(
-            "{}: {} times, {} violations, {:.0} s",
-            row.fault,
-            row.injected,
-            row.violations.len(),
-            row.seconds
-        );
+        eprintln!("{}", row.line());
         rows.push(row);
     }
     scene.close().await;

@@ -66,9 +66,6 @@ pub enum Shop {
 }
 
 impl Shop {
-    /// All of them. The last one has the servers to itself.
-    pub const ALL: [Self; 4] = [Self::Programs, Self::Records, Self::Races, Self::Servers];
-
     /// Whether orders run out of payment time.
     pub const fn expires(self) -> bool {
         matches!(self, Self::Programs | Self::Races)

@@ -22,7 +22,7 @@ use crate::stage::catalogue::create_product;
 /// How many orders are fought over at once.
 const ORDERS: usize = 12;
 /// How long a frame may take.
-const BOUND: Duration = Duration::from_mins(1);
+const BOUND: Duration = Duration::from_mins(3);
 const BUYERS: usize = 500;
 const UNITS: usize = 100;
 /// How many of the buyers are in the shop at once.
