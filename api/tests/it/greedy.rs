@@ -253,7 +253,7 @@ async fn an_answer_that_is_too_large_is_an_error_of_its_operation_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_answer_pings_is_given_up_with_3008() {
-    let shop = shop_with(|edge| edge.socket.idle_timeout = Duration::from_millis(600)).await;
+    let shop = shop_with(|edge| edge.socket.idle_timeout = Duration::from_secs(5)).await;
     let Bystander { mut socket, order } = Bystander::watch(&shop).await;
     let alive = tokio::spawn(async move { socket.next("1").await }); // it reads all the time, and so answers pings
     let mut gone = Bystander::watch(&shop).await.socket;
@@ -272,7 +272,7 @@ async fn a_client_that_does_not_answer_pings_is_given_up_with_3008() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_held_in_bounds_and_closed_with_1013() {
     let shop = shop_with(|edge| {
-        edge.socket.write_timeout = Duration::from_secs(2);
+        edge.socket.write_timeout = Duration::from_secs(5);
         edge.socket.queue_bytes = 64 * 1024;
     })
     .await;

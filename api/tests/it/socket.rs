@@ -63,10 +63,10 @@ impl Socket {
         self.0.send(message).await.expect("an open socket");
     }
 
-    /// Whether the server took it within half a second.
+    /// Whether the server took it within two seconds.
     pub async fn try_send_text(&mut self, text: &str) -> bool {
         let sending = self.0.send(Message::text(text.to_owned()));
-        let sent = timeout(Duration::from_millis(500), sending).await;
+        let sent = timeout(Duration::from_secs(2), sending).await;
         sent.is_ok_and(|sent| sent.is_ok())
     }
 

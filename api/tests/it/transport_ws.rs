@@ -97,7 +97,7 @@ async fn a_second_handshake_closes_with_4429() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_does_not_come_closes_with_4408() {
     let mut edge = edge();
-    edge.socket.init_timeout = Duration::from_millis(200);
+    edge.socket.init_timeout = Duration::from_secs(4);
     let shop = Shop::with(Options {
         edge: Some(edge),
         ..Options::default()

@@ -379,7 +379,7 @@ async fn a_twin_in_flight_is_waited_for_a_moment_and_then_told_so() {
     assert_eq!(refused.code(), RefusalCode::IdempotencyKeyInUse);
     assert_eq!(refused.field_path(), ["idempotencyKey"]);
     assert!(
-        waited > Duration::from_millis(500) && waited < Duration::from_secs(4),
+        waited > Duration::from_millis(500) && waited.as_secs() < usual.unsigned_abs(),
         "{waited:?}"
     );
     holder.let_go().await;

@@ -29,6 +29,8 @@ fn later(order: &Order, version: u32, status: OrderStatus) -> Order {
     }
 }
 
+/// Shorter than a wait for a lock may be here.
+const BOUND: Duration = Duration::from_secs(8);
 const STATE: &[&str] = &["stock", "stock_orders", "stock_movements"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +244,7 @@ async fn stock_is_decided_while_somebody_changes_the_product() {
         .batch_execute("BEGIN; SELECT id FROM products FOR UPDATE")
         .await
         .expect("the product is locked");
-    let decided = tokio::time::timeout(Duration::from_secs(2), async {
+    let decided = tokio::time::timeout(BOUND, async {
         settle_stock(&db, &[record(&order)]).await
     });
     let decided = decided.await.expect("nobody waits for the product's row");
