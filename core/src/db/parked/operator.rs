@@ -4,7 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Datetime, Integer, Nullable, Text, Unsigned};
 use diesel_async::RunQueryDsl;
 
-use super::{State, Stored, StoredRow, source};
+use super::places::source;
+use super::stored::StoredRow;
+use super::{State, Stored};
 use crate::db::{Conn, StoreError};
 use crate::domain::Timestamp;
 use crate::events::Source;
