@@ -1,22 +1,26 @@
 //! One member of a role's group: polls, has the role handle what came, parks what failed, stores offsets.
 
+mod parked;
+mod poll;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use futures::FutureExt as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::mpsc;
 
+use self::poll::Batch;
 use super::client::partition_count;
 use super::dead_letter::{DeadLetters, Sent};
-use super::group::{self, Changes, Member};
+use super::group::{self, Member};
 use super::holds::Holds;
 use super::parking::{Lane, Lot, Retry};
 use super::positions::Positions;
-use super::record::{self, Polled};
 use super::settle::{Done, Settled, sort};
 use super::{Outcome, Partition, Ping, Role, ping};
 use crate::db::Db;
@@ -26,8 +30,6 @@ use crate::runtime::failpoint::{self, Step};
 use crate::runtime::metrics::KAFKA_MESSAGE_PROCESSING_TIME;
 use crate::runtime::settings::Settings;
 
-/// A batch holds no more bytes of values than this and one record.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A store that is left alone for this long does not come back by itself: somebody must look.
 const LOOK_AT_IT: Duration = Duration::from_secs(20);
 /// How long the last commit may take.
@@ -58,12 +60,6 @@ pub(super) struct Worker<R> {
     letters: DeadLetters,
     /// What became of dead letters; taken when the work begins.
     sent: Option<mpsc::Receiver<Sent>>,
-}
-
-/// What one turn of the loop has polled.
-struct Batch {
-    records: Vec<Polled>,
-    polled_at: Instant,
 }
 
 impl<R: Role> Worker<R> {
@@ -160,52 +156,6 @@ impl<R: Role> Worker<R> {
         };
         self.close().await;
         result
-    }
-
-    /// Waits for a record, then takes what is there at once. Safe to drop: until the first record is there, nothing is taken.
-    async fn poll(&mut self) -> anyhow::Result<Batch> {
-        let mut batch = Batch {
-            records: Vec::new(),
-            polled_at: Instant::now(),
-        };
-        let mut bytes = 0;
-        let consumer = Arc::clone(&self.consumer);
-        let mut polled = Some(consumer.recv().await);
-        batch.polled_at = Instant::now();
-        while let Some(message) = polled {
-            self.note_rebalance(&mut batch.records);
-            match message {
-                Ok(message) => {
-                    if let Some(record) = record::poll(&self.names, &message)
-                        && self.holds.admit(record.source, batch.polled_at)
-                    {
-                        bytes += record.raw.bytes();
-                        batch.records.push(record);
-                    }
-                }
-                Err(error) => self.complain(&error)?,
-            }
-            if batch.records.len() >= self.batch || bytes >= BATCH_BYTES {
-                break;
-            }
-            polled = consumer.recv().now_or_never();
-        }
-        self.note_rebalance(&mut batch.records);
-        Ok(batch)
-    }
-
-    /// Drops what belongs to partitions that went away: whoever has them now reads it again. Of those that came it is to be learned
-    /// what is parked.
-    fn note_rebalance(&mut self, records: &mut Vec<Polled>) {
-        let Changes { lost, gained } = self.consumer.context().take_changes();
-        for partition in lost {
-            self.holds.forget(partition);
-            self.lot.forget(partition);
-            records.retain(|one| (one.source.topic, one.source.partition) != partition);
-        }
-        for partition in gained {
-            self.lot.take_over(partition);
-        }
     }
 
     /// Handles a batch, parks what failed of it and stores its offsets.
@@ -408,7 +358,3 @@ fn count_done(source: Source, how: Done) {
         }
     }
 }
-
-mod parked;
-#[cfg(test)]
-mod tests;

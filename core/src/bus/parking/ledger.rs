@@ -6,73 +6,23 @@
 //! Where any state makes every earlier one obsolete (`reopens`), no lane is closed: records that can be read are
 //! handled at once, each parked one is tried on its own, and is obsolete as soon as a later one was handled.
 
+mod due;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use due::Due;
+pub use record::{Lane, Parked, State};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::record::{Row, at, given_up};
 use super::Retry;
 use crate::bus::Partition;
 use crate::events::Source;
 use crate::runtime::backoff::spread;
-
-/// The records that must stay in order among themselves: those of one key of one partition.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Lane {
-    /// The partition.
-    pub partition: Partition,
-    /// The key as it is in the log. Records without a key have a lane of their own.
-    pub key: Option<Vec<u8>>,
-}
-
-/// Where a parked record is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It waits for an earlier one of its lane.
-    Behind,
-    /// It failed, and is tried again when the time has come.
-    Failing {
-        /// How often it was tried again in vain.
-        tries: u32,
-        /// When it is tried.
-        due: Instant,
-    },
-    /// It was tried often enough: it is to become a dead letter.
-    Exhausted {
-        /// How often it was tried again in vain.
-        tries: u32,
-        /// When it is sent.
-        due: Instant,
-    },
-    /// It is on its way to the dead letters.
-    Leaving {
-        /// How often it was tried again in vain.
-        tries: u32,
-    },
-    /// It is a dead letter, and keeps its lane closed until somebody decides.
-    Dead,
-}
-
-/// A parked record, without what is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parked {
-    /// Its lane.
-    pub lane: Lane,
-    /// Its offset.
-    pub offset: i64,
-    /// How many bytes it has.
-    pub bytes: usize,
-    /// Where it is on its way.
-    pub state: State,
-}
-
-/// What is to be done now.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Due {
-    /// Records to be handled again, lane by lane, each lane in order.
-    pub tries: Vec<Source>,
-    /// Records to be sent to the dead letters; they are on their way from now on.
-    pub letters: Vec<Source>,
-}
 
 /// What follows from a try in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +40,6 @@ struct Queue {
     ready: Option<Instant>,
     /// What of it stands in the agenda.
     planned: Vec<(Instant, Source)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    bytes: usize,
-    state: State,
-    /// A later state was handled: this one needs no second try.
-    obsolete: bool,
 }
 
 /// What is parked of the partitions that this process has.
@@ -217,57 +159,6 @@ impl Ledger {
             .range(range)
             .map(|(source, _)| *source)
             .collect()
-    }
-
-    /// When there is something to do next.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.agenda.first().map(|(due, _)| *due)
-    }
-
-    /// What is to be done now: at most so many records, and so many bytes and one record.
-    pub fn due(&mut self, now: Instant, most: usize, most_bytes: usize) -> Due {
-        let mut due = Due::default();
-        let mut room = Room {
-            records: most,
-            bytes: most_bytes,
-        };
-        let mut leaving = Vec::new();
-        for &(when, source) in &self.agenda {
-            if when > now || room.is_full() {
-                break;
-            }
-            let Some(lane) = self.places.get(&source) else {
-                continue;
-            };
-            let Some(queue) = self.lanes.get(lane) else {
-                continue;
-            };
-            let Some(row) = queue.rows.get(&source.offset) else {
-                continue;
-            };
-            room.take(row.bytes);
-            if let State::Exhausted { tries, .. } = row.state {
-                due.letters.push(source);
-                leaving.push((source, State::Leaving { tries }));
-                continue;
-            }
-            due.tries.push(source);
-            if self.reopens || row.state != State::Behind {
-                continue;
-            }
-            // It never failed, so nothing speaks against those behind it.
-            for (&offset, row) in queue.rows.range(source.offset + 1..) {
-                if room.is_full() || row.state != State::Behind {
-                    break;
-                }
-                room.take(row.bytes);
-                due.tries.push(at(lane.partition, offset));
-            }
-        }
-        for (source, state) in leaving {
-            self.set(source, state, now);
-        }
-        due
     }
 
     /// Records that are out of the way: handled, dropped, or not there any more.
@@ -431,41 +322,3 @@ impl Ledger {
         self.agenda.extend(&queue.planned);
     }
 }
-
-/// A record that was tried as often as it may be is given up, also where the settings have changed since.
-fn given_up(retry: Retry, state: State) -> State {
-    match state {
-        State::Failing { tries, due } if tries > 0 && retry.wait(tries).is_none() => {
-            State::Exhausted { tries, due }
-        }
-        other => other,
-    }
-}
-
-fn at((topic, partition): Partition, offset: i64) -> Source {
-    Source {
-        topic,
-        partition,
-        offset,
-    }
-}
-
-/// How much more may be taken.
-struct Room {
-    records: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn is_full(&self) -> bool {
-        self.records == 0 || self.bytes == 0
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.records = self.records.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,16 @@
 //! The ledger with its table: what is parked is stored first, and known then.
 
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{Ledger, Parked, Retry, State};
 use crate::bus::settle::ToPark;
 use crate::bus::{Cause, Partition};
-use crate::db::parked::{self, Entry, Failure, New, Stored, Why};
+
+use crate::db::parked::{self, Failure, New, Stored, Why};
+
 use crate::db::{Db, StoreError};
 use crate::events::Source;
 use crate::runtime::Backoff;
@@ -104,43 +108,6 @@ impl Lot {
         self.rest_until
     }
 
-    /// Learns what is parked of the partitions that were taken over. Returns which those are.
-    ///
-    /// # Errors
-    /// If the table does not answer: they stay unknown.
-    pub async fn load(&mut self) -> Result<Vec<Partition>, StoreError> {
-        let wanted = self.unknown();
-        if wanted.is_empty() {
-            return Ok(wanted);
-        }
-        let consumer = self.consumer;
-        let partitions = wanted.clone();
-        let found = self
-            .db
-            .transaction("load_parked", async |tx| {
-                parked::entries(tx, consumer, &partitions).await
-            })
-            .await;
-        let now = Instant::now();
-        let found = self.answered(found, now)?;
-        for partition in &wanted {
-            self.ledger.forget(*partition);
-        }
-        let known = found.into_iter().map(|entry| Parked {
-            state: state(&entry, now),
-            offset: entry.source.offset,
-            bytes: entry.bytes,
-            lane: super::Lane {
-                partition: (entry.source.topic, entry.source.partition),
-                key: entry.key,
-            },
-        });
-        self.ledger.park(known, now);
-        self.unknown.clear();
-        self.gauge();
-        Ok(wanted)
-    }
-
     /// Parks records, durably.
     ///
     /// # Errors
@@ -228,44 +195,6 @@ impl Lot {
         };
         self.gauge();
         Ok(turn)
-    }
-
-    /// Notices what an operator has changed.
-    async fn look(&mut self) -> Result<(), StoreError> {
-        let now = Instant::now();
-        if self.look_at.is_none_or(|look_at| look_at > now) {
-            return Ok(());
-        }
-        self.look_at = Some(now + LOOK);
-        let consumer = self.consumer;
-        let partitions: Vec<Partition> =
-            self.partitions.difference(&self.unknown).copied().collect();
-        let found = self.db.transaction("look_at_parked", async |tx| {
-            parked::heads(tx, consumer, &partitions).await
-        });
-        let found = found.await;
-        let found = self.answered(found, now)?;
-        let mut stored: BTreeMap<Partition, BTreeMap<i64, State>> = BTreeMap::new();
-        for entry in found {
-            let partition = (entry.source.topic, entry.source.partition);
-            stored
-                .entry(partition)
-                .or_default()
-                .insert(entry.source.offset, state(&entry, now));
-        }
-        for partition in partitions {
-            let stored = stored.remove(&partition).unwrap_or_default();
-            let (dropped, is_news) = self.ledger.compare(partition, &stored, now);
-            if dropped > 0 {
-                let (topic, partition) = partition;
-                tracing::info!("{dropped} parked records of {topic}/{partition} were dropped");
-            }
-            if is_news {
-                self.unknown.insert(partition);
-            }
-        }
-        self.gauge();
-        Ok(())
     }
 
     /// Takes in what became of records that were tried again. Returns those that failed: how often, and how long they wait; `None` if they
@@ -390,17 +319,6 @@ impl Lot {
             gauge.decrement(count(self.gauged - parked));
         }
         self.gauged = parked;
-    }
-}
-
-fn state(entry: &Entry, now: Instant) -> State {
-    match entry.state {
-        parked::State::Behind => State::Behind,
-        parked::State::Dead => State::Dead,
-        parked::State::Failing => State::Failing {
-            tries: entry.tries,
-            due: now + Duration::from_millis(u64::try_from(entry.wait_ms).unwrap_or(0)),
-        },
     }
 }
 

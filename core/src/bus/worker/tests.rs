@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use rdkafka::mocking::MockCluster;
 
 use super::*;
-use crate::bus::{HandleError, Producer, inspect};
+use crate::bus::{HandleError, Polled, Producer, inspect};
 use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
 use crate::events::{DecodeError, Encoding, Envelope, Event, EventType, Payload, RawRecord, Topic};
 use crate::runtime::ids;
