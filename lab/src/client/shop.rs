@@ -1,43 +1,25 @@
 //! A client over HTTP that behaves as a real one: what was not sent is sent again, what may have been done is looked at
 //! before it is done again.
 
+mod orders;
+
+pub use orders::{Placed, Step};
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Journal;
 use super::answer::{Answer, Refusal};
-use super::{Journal, Watch, documents};
-use crate::check::evidence::{Acknowledged, Kind, Line, RefusedPayment};
+use crate::check::evidence::{Acknowledged, Kind};
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client keeps trying.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(150);
-
-/// An order that was placed.
-#[derive(Debug)]
-pub struct Placed {
-    /// Which.
-    pub id: Uuid,
-    /// When the mutation was sent.
-    pub sent: Instant,
-    /// When its answer came.
-    pub answered: Instant,
-    /// Its subscriber, opened right after the answer.
-    pub watch: Watch,
-}
-
-/// What became of a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// It was done, now or by an earlier try.
-    Done,
-    /// It was refused: the code, and the status at that time if it said so.
-    Refused(String, Option<String>),
-}
 
 /// A client of one shop. A copy shares connections and journal.
 #[derive(Debug, Clone)]
@@ -177,63 +159,6 @@ impl Shop {
         Ok(Some(id))
     }
 
-    /// Places an order and subscribes to it. `None` if no answer came and it has no key: then it exists or not, and is not
-    /// sent again.
-    ///
-    /// # Errors
-    /// If it is refused, or the API is away for a long time.
-    pub async fn create_order(
-        &self,
-        customer: Uuid,
-        lines: &[Line],
-    ) -> anyhow::Result<Option<Placed>> {
-        let lines: Vec<Value> = lines
-            .iter()
-            .map(|line| {
-                json!({ "productId": format!("product_{}", line.product), "quantity": line.quantity })
-            })
-            .collect();
-        let input = json!({ "customerId": format!("user_{customer}"), "lines": lines });
-        let input = self.with_key(&input);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let sent = Instant::now();
-            let answer = self.mutate("createOrder", documents::CREATE_ORDER, &input);
-            let problem = match answer.await {
-                Answer::Done(payload) => {
-                    let answered = Instant::now();
-                    let id = bare_id(payload["order"]["id"].as_str())?;
-                    self.acknowledge_order("createOrder", id, &payload["order"], None)?;
-                    self.ask_again("createOrder", documents::CREATE_ORDER, &input, &payload)
-                        .await;
-                    let watch = Watch::open(&self.watch_url, id, &self.journal, self.patient);
-                    return Ok(Some(Placed {
-                        id,
-                        sent,
-                        answered,
-                        watch,
-                    }));
-                }
-                Answer::Refused(_, refusals) if !is_twin(&refusals) => {
-                    bail!("createOrder of {input}: {refusals:?}")
-                }
-                Answer::Unknown(instead) if !has_key(&input) => {
-                    self.journal.lose_order(instead);
-                    return Ok(None);
-                }
-                Answer::Unknown(error) | Answer::NotSent(error) => error,
-                Answer::Refused(..) => "a twin is under way".to_owned(),
-            };
-            if Instant::now() > deadline {
-                if has_key(&input) {
-                    self.journal.lose_order(problem.clone());
-                }
-                bail!("createOrder is not answered for {PATIENCE:?}: {problem}");
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
     /// The input with an idempotency key; a patient client sets one mostly, so that it may ask again.
     fn with_key(&self, input: &Value) -> Value {
         let mut input = input.clone();
@@ -258,126 +183,6 @@ impl Shop {
         {
             self.journal.outcome(key, &again["order"]);
         }
-    }
-
-    /// Records a payment, with one reference however often it has to be sent. Returns when the last try was sent.
-    ///
-    /// # Errors
-    /// If the API is away for a long time.
-    pub async fn pay(&self, order: Uuid) -> anyhow::Result<(Step, Instant)> {
-        let reference = format!("demo-{:032x}", fastrand::u128(..));
-        let input = json!({ "orderId": format!("order_{order}"), "method": "card", "reference": reference });
-        let paid = |version, status| Acknowledged {
-            mutation: "payOrder",
-            kind: Kind::Order,
-            id: order,
-            version,
-            status,
-            reference: Some(reference.clone()),
-        };
-        let (answer, lost, sent) = self
-            .insist("payOrder", documents::PAY_ORDER, &input)
-            .await?;
-        let step = match answer {
-            Ok(payload) => {
-                let (version, status) = (version(&payload["order"])?, status(&payload["order"]));
-                self.journal.acknowledge(paid(Some(version), status));
-                Step::Done
-            }
-            Err((payload, refusals)) => {
-                let codes: Vec<&str> = refusals.iter().map(|r| r.code.as_str()).collect();
-                let repeat = ["ALREADY_PAID", "PAYMENT_REFERENCE_USED"];
-                if codes.contains(&"REFUND_DUE") {
-                    // Recorded all the same; the order was canceled before.
-                    self.journal
-                        .acknowledge(paid(Some(version(&payload["order"])?), None));
-                } else if lost && codes.iter().any(|code| repeat.contains(code)) {
-                    // An earlier try did it: the check looks for the payment under this reference.
-                    self.journal
-                        .acknowledge(paid(None, Some("PAID".to_owned())));
-                    return Ok((Step::Done, sent));
-                } else if !lost {
-                    let code = codes.join(" ");
-                    if code == "PAYMENT_REFERENCE_USED" {
-                        let problem = format!("{code} for the fresh reference {reference}");
-                        self.journal.wonder(problem);
-                    }
-                    let reference = reference.clone();
-                    self.journal.refuse_payment(RefusedPayment {
-                        order,
-                        reference,
-                        code,
-                    });
-                }
-                refused(refusals)
-            }
-        };
-        Ok((step, sent))
-    }
-
-    /// Calls an order off.
-    ///
-    /// # Errors
-    /// If the API is away for a long time.
-    pub async fn cancel(&self, order: Uuid, reason: &str) -> anyhow::Result<(Step, Instant)> {
-        let input = json!({ "orderId": format!("order_{order}"), "reason": reason });
-        self.step(
-            "cancelOrder",
-            documents::CANCEL_ORDER,
-            order,
-            &input,
-            "CANCELED",
-        )
-        .await
-    }
-
-    /// Moves an order to PROCESSING, SHIPPED or DELIVERED.
-    ///
-    /// # Errors
-    /// If the API is away for a long time.
-    pub async fn advance(&self, order: Uuid, to: &'static str) -> anyhow::Result<(Step, Instant)> {
-        let input = json!({ "orderId": format!("order_{order}"), "status": to });
-        self.step(
-            "updateOrderStatus",
-            documents::UPDATE_ORDER_STATUS,
-            order,
-            &input,
-            to,
-        )
-        .await
-    }
-
-    async fn step(
-        &self,
-        mutation: &'static str,
-        document: &str,
-        order: Uuid,
-        input: &Value,
-        to: &str,
-    ) -> anyhow::Result<(Step, Instant)> {
-        let (answer, lost, sent) = self.insist(mutation, document, input).await?;
-        let step = match answer {
-            Ok(payload) => {
-                self.acknowledge_order(mutation, order, &payload["order"], None)?;
-                Step::Done
-            }
-            // An earlier try whose answer was lost did it.
-            Err((_, refusals))
-                if lost && refusals.iter().any(|r| r.from.as_deref() == Some(to)) =>
-            {
-                self.journal.acknowledge(Acknowledged {
-                    mutation,
-                    kind: Kind::Order,
-                    id: order,
-                    version: None,
-                    status: Some(to.to_owned()),
-                    reference: None,
-                });
-                Step::Done
-            }
-            Err((_, refusals)) => refused(refusals),
-        };
-        Ok((step, sent))
     }
 
     /// Sends a mutation until it is answered. Out: the payload or the refusals; whether an answer was lost on the way;
@@ -416,26 +221,6 @@ impl Shop {
             tokio::time::sleep(PAUSE).await;
         }
     }
-
-    fn acknowledge_order(
-        &self,
-        mutation: &'static str,
-        id: Uuid,
-        order: &Value,
-        reference: Option<String>,
-    ) -> anyhow::Result<()> {
-        let (version, status) = (Some(version(order)?), status(order));
-        let kind = Kind::Order;
-        self.journal.acknowledge(Acknowledged {
-            mutation,
-            kind,
-            id,
-            version,
-            status,
-            reference,
-        });
-        Ok(())
-    }
 }
 
 fn has_key(input: &Value) -> bool {
@@ -449,21 +234,11 @@ fn is_twin(refusals: &[Refusal]) -> bool {
         .any(|refusal| refusal.code == "IDEMPOTENCY_KEY_IN_USE")
 }
 
-fn refused(refusals: Vec<Refusal>) -> Step {
-    let from = refusals.iter().find_map(|refusal| refusal.from.clone());
-    let codes: Vec<String> = refusals.into_iter().map(|refusal| refusal.code).collect();
-    Step::Refused(codes.join(" "), from)
-}
-
 fn version(object: &Value) -> anyhow::Result<u32> {
     let version = object["version"]
         .as_u64()
         .with_context(|| format!("{object} has no version"))?;
     Ok(u32::try_from(version)?)
-}
-
-fn status(order: &Value) -> Option<String> {
-    order["status"].as_str().map(str::to_owned)
 }
 
 /// The UUID of a public id such as `order_0199…`.
