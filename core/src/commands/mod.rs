@@ -8,7 +8,7 @@
 //! lock, and keeps its answer last; and may be meant for a version, which is looked at under the row's lock.
 //!
 //! To add a command: 1. the rule in `domain`, 2. a function here with its effects and refusals in its doc, its request
-//! and its answer for `once`, 3. a test in `core/tests/it`, and a line in `idempotency.rs` there.
+//! and its answer for `once`, 3. a test in `core/tests/it`, and a line in `idempotency/life.rs` there.
 
 mod once;
 pub mod orders;
