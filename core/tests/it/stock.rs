@@ -244,9 +244,7 @@ async fn stock_is_decided_while_somebody_changes_the_product() {
         .batch_execute("BEGIN; SELECT id FROM products FOR UPDATE")
         .await
         .expect("the product is locked");
-    let decided = tokio::time::timeout(BOUND, async {
-        settle_stock(&db, &[record(&order)]).await
-    });
+    let decided = tokio::time::timeout(BOUND, async { settle_stock(&db, &[record(&order)]).await });
     let decided = decided.await.expect("nobody waits for the product's row");
     assert_eq!(decided, [Decision::Decided(HoldState::Held)]);
     db.take_outbox().await;
