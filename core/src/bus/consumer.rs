@@ -28,8 +28,10 @@ use crate::db::Db;
 use crate::runtime::settings::Settings;
 use crate::runtime::{Health, Shutdown};
 
-/// Two fencings within this time are the work of a twin.
+/// Two fencings within this time are the work of a twin, unless the broker was away meanwhile.
 const TWIN: Duration = Duration::from_mins(1);
+/// Before a member that was fenced joins again.
+const JOIN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs a role until shutdown is requested: as many workers as the settings say, each a member of the role's group.
 ///
@@ -78,8 +80,7 @@ pub async fn consume<R: Role>(
 
 /// One member of the group, and its successors under the same name.
 ///
-/// A broker that dies while it answers a join gave the name to a member that never hears of it, and fences the one that asks
-/// again. So a member that is fenced once joins anew; one that is fenced again has a twin.
+/// A member that is fenced joins anew, unless it seems to have a [twin](Fencings::tell_of_a_twin).
 async fn member<R: Role>(
     first: Worker<R>,
     make: impl Fn() -> anyhow::Result<Worker<R>>,
@@ -87,22 +88,80 @@ async fn member<R: Role>(
     stop: Shutdown,
 ) -> anyhow::Result<()> {
     let mut worker = first;
-    let mut fenced: Option<Instant> = None;
+    let mut fencings = Fencings::default();
     loop {
         let Err(error) = worker.run(stop.clone()).await else {
             return Ok(());
         };
-        let has_a_twin = fenced.is_some_and(|at| at.elapsed() < TWIN);
-        if !error.is::<Fenced>() || has_a_twin || stop.is_requested() {
+        let Some(fenced) = error.downcast_ref::<Fenced>() else {
+            return Err(error);
+        };
+        if fencings.tell_of_a_twin(Instant::now(), fenced.away) || stop.is_requested() {
             return Err(error);
         }
-        tracing::warn!("joins its group again: {error:#}");
-        fenced = Some(Instant::now());
+        tracing::warn!("was fenced, joins its group again: {error:#}");
+        tokio::select! {
+            () = stop.requested() => return Ok(()),
+            () = tokio::time::sleep(JOIN_AGAIN) => {}
+        }
         worker = make()?;
         *lock(&ping) = worker.pinger();
     }
 }
 
+/// How often a member was fenced without a reason that it knows.
+///
+/// A broker that dies while it answers a join gave the name to a member that never hears of it, and fences the one that asks
+/// again; one that is killed again and again does so each time. A twin fences while the broker is well.
+#[derive(Debug, Default)]
+struct Fencings {
+    last: Option<Instant>,
+    away: Option<Instant>,
+}
+
+impl Fencings {
+    /// Notes a fencing, and when the broker was seen to be away last; whether only another process of the same name explains it.
+    fn tell_of_a_twin(&mut self, now: Instant, away: Option<Instant>) -> bool {
+        let recent = |at: Instant| now.duration_since(at) < TWIN;
+        self.away = away.or(self.away);
+        if self.away.is_some_and(recent) {
+            return false;
+        }
+        self.last.replace(now).is_some_and(recent)
+    }
+}
+
 fn lock(ping: &Mutex<Ping>) -> MutexGuard<'_, Ping> {
     ping.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_member_that_is_fenced_twice_while_the_broker_is_well_has_a_twin() {
+        let now = Instant::now();
+        let mut fencings = Fencings::default();
+        assert!(!fencings.tell_of_a_twin(now, None), "once may be nobody");
+        assert!(fencings.tell_of_a_twin(now + SECOND, None));
+        let much_later = now + 2 * TWIN;
+        assert!(!fencings.tell_of_a_twin(much_later, None), "long ago");
+    }
+
+    #[test]
+    fn a_broker_that_was_away_explains_every_fencing_for_a_while() {
+        let now = Instant::now();
+        let mut fencings = Fencings::default();
+        for second in 1..10 {
+            let seen = now + second * SECOND;
+            assert!(!fencings.tell_of_a_twin(seen, Some(seen)));
+            assert!(!fencings.tell_of_a_twin(seen, None), "its successor");
+        }
+        let later = now + 2 * TWIN;
+        assert!(!fencings.tell_of_a_twin(later, Some(now)));
+        assert!(fencings.tell_of_a_twin(later + SECOND, None), "a twin too");
+    }
 }

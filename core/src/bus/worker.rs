@@ -43,6 +43,8 @@ const COMMIT_BOUND: Duration = Duration::from_secs(3);
 pub(super) struct Fenced {
     instance: String,
     role: &'static str,
+    /// When this member saw last that the broker was away, if ever.
+    pub(super) away: Option<Instant>,
 }
 
 /// One member of the group.
@@ -60,6 +62,8 @@ pub(super) struct Worker<R> {
     letters: DeadLetters,
     /// What became of dead letters; taken when the work begins.
     sent: Option<mpsc::Receiver<Sent>>,
+    /// When the broker was seen to be away last.
+    away: Option<Instant>,
 }
 
 impl<R: Role> Worker<R> {
@@ -104,6 +108,7 @@ impl<R: Role> Worker<R> {
             lot,
             letters,
             sent: Some(sent),
+            away: None,
         })
     }
 
@@ -294,19 +299,27 @@ impl<R: Role> Worker<R> {
     }
 
     /// What the client reports is logged; only what it can not get over by itself ends the worker.
-    fn complain(&self, error: &KafkaError) -> anyhow::Result<()> {
+    fn complain(&mut self, error: &KafkaError) -> anyhow::Result<()> {
         let role = self.role.name();
         let fatal = self.consumer.client().fatal_error();
         match (error.rdkafka_error_code(), fatal) {
             (Some(RDKafkaErrorCode::FencedInstanceId), _)
             | (_, Some((RDKafkaErrorCode::FencedInstanceId, _))) => {
-                let instance = self.instance.clone();
-                return Err(Fenced { instance, role }.into());
+                let (instance, away) = (self.instance.clone(), self.away);
+                return Err(Fenced {
+                    instance,
+                    role,
+                    away,
+                }
+                .into());
             }
             (_, Some((code, reason))) => {
                 bail!("the Kafka consumer of {role} can not go on: {code}: {reason}")
             }
-            _ => tracing::warn!(role, "waiting for Kafka: {error}"),
+            _ => {
+                self.away = Some(Instant::now());
+                tracing::warn!(role, "waiting for Kafka: {error}");
+            }
         }
         Ok(())
     }

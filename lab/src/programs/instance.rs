@@ -56,6 +56,8 @@ pub(super) struct State {
     pub away: bool,
     /// Settings of its own, on top of the others.
     pub own: Settings,
+    /// Whether the process of the moment was told to kill itself; its successor may be told otherwise before it is buried.
+    told_to_die: bool,
 }
 
 impl Instance {
@@ -99,7 +101,11 @@ impl Instance {
         if self.program == "api" {
             command.arg("serve");
         }
-        let own = self.lock().own.clone();
+        let own = {
+            let mut state = self.lock();
+            state.told_to_die = state.own.iter().any(|(name, _)| *name == "FAILPOINTS");
+            state.own.clone()
+        };
         command
             .envs(self.settings.iter().chain(&own).cloned())
             .stdin(Stdio::null())
@@ -154,7 +160,7 @@ impl Instance {
         let by_itself = matches!(&ended, Ok(status) if status.signal() == Some(KILLED));
         let mut state = self.lock();
         state.pid = None;
-        let told_to = by_itself && state.own.iter().any(|(name, _)| *name == "FAILPOINTS");
+        let told_to = by_itself && state.told_to_die;
         if std::mem::take(&mut state.expected) {
             return true;
         }
