@@ -6,7 +6,7 @@ ENGINES := lab/engines/engines
 WITH_ENGINES := lab/engines/with-engines
 RUN := lab/run/run
 
-# schema-check compares with this git ref or file. demo reads ORDERS, KILL and PLANT; ci asks for fewer orders.
+# schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT; ci asks for fewer orders.
 BASE ?= HEAD
 CI_ORDERS ?= 40
 TEST_THREADS ?= 8

@@ -1,13 +1,11 @@
 //! One shop of the suite: its programs behind the proxies, its clients, and what is done to it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;
-use tokio::process::Command;
 
 use super::back::Back;
 use super::options::Options;
@@ -16,7 +14,7 @@ use super::servers::Servers;
 use crate::check::Violation;
 use crate::check::quiet::{self, Waiting};
 use crate::client::{Journal, Shop};
-use crate::programs::{Plan, Programs, binaries, environment};
+use crate::programs::{Plan, Programs, ops};
 use crate::site::Site;
 use crate::stage::{Load, Progress, Run};
 
@@ -238,24 +236,16 @@ impl Scene {
     /// # Errors
     /// If it ends with anything but 0; the message has what it said.
     pub async fn ops(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut ops = Command::new(binaries()?.join("ops"));
-        ops.args(arguments)
-            .envs(environment(&self.site))
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let output = tokio::time::timeout(OPS_BOUND, ops.output()).await;
-        let output = output.with_context(|| format!("ops {arguments:?} takes too long"))??;
-        let (said, problem) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
+        let said = ops(&self.site, arguments, OPS_BOUND).await?;
         ensure!(
-            output.status.success(),
-            "ops {} ended with {}: {said}{problem}",
+            said.ok(),
+            "ops {} ended with {}: {}{}",
             arguments.join(" "),
-            output.status
+            said.status,
+            said.out,
+            said.err
         );
-        Ok(said.into_owned())
+        Ok(said.out)
     }
 
     /// Undoes whatever faults leave: lines open, servers up, programs running as they began.

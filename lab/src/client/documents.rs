@@ -42,6 +42,8 @@ pub const UPDATE_ORDER_STATUS: &str =
 /// An order as the view has it.
 pub const ORDER: &str = "query($id: ID!) { order(id: $id) { id version status \
      shortages { productId requested available } payments { reference state } } }";
+/// The same, at this version or a newer one.
+pub const ORDER_AT_LEAST: &str = "query($id: ID!, $minVersion: Int!) { order(id: $id, minVersion: $minVersion) { id version status } }";
 /// A product with its stock.
 pub const PRODUCT: &str =
     "query($id: ID!) { product(id: $id) { id stock { version onHand reserved available } } }";

@@ -57,7 +57,7 @@ impl Journal {
         let mut pages = self.lock();
         if let Ok(answer) = answer {
             let errors = answer["errors"].as_array().into_iter().flatten();
-            for error in errors.filter(|error| error["extensions"]["retryable"] != true) {
+            for error in errors.filter(|error| !is_explained(error)) {
                 pages.clients.surprises.push(error.to_string());
             }
         }
@@ -188,4 +188,9 @@ impl Journal {
         // A panic elsewhere leaves a list that is still a list.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+/// Whether a server that is away is a reason for an error: it may be tried again, or a COMMIT was never answered.
+fn is_explained(error: &Value) -> bool {
+    let extensions = &error["extensions"];
+    extensions["retryable"] == true || extensions["code"] == "OUTCOME_UNKNOWN"
 }

@@ -7,7 +7,7 @@ pub use orders::{Placed, Step};
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -87,6 +87,15 @@ impl Shop {
             Err((true, error)) => Answer::NotSent(error),
             Err((false, error)) => Answer::Unknown(error),
         }
+    }
+
+    /// Asks once. Out: the whole response.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub async fn ask(&self, document: &str, variables: Value) -> anyhow::Result<Value> {
+        let response = self.send(document, &variables).await;
+        response.map_err(|(_, error)| anyhow!(error))
     }
 
     /// Asks until there is an answer.

@@ -15,6 +15,10 @@ pub enum Mode {
     Race(usize),
     /// `PAUSE=1`: two relays; the one that sends is stopped for ten seconds under load.
     Pause,
+    /// `FRESH=n`: n orders, each read back at once with `minVersion`, while a projector is killed now and then.
+    Fresh(usize),
+    /// `REBUILD=1`: the views of a shop with `orders` orders are rebuilt under load.
+    Rebuild,
 }
 
 impl Mode {
@@ -25,6 +29,8 @@ impl Mode {
             Self::Kill => "kill",
             Self::Race(_) => "race",
             Self::Pause => "pause",
+            Self::Fresh(_) => "fresh",
+            Self::Rebuild => "rebuild",
         }
     }
 }
@@ -73,8 +79,17 @@ impl Options {
             0 => {}
             times => modes.push(Mode::Race(times)),
         }
+        match number("FRESH", 0)? {
+            0 => {}
+            orders => modes.push(Mode::Fresh(orders)),
+        }
+        if number("REBUILD", 0)? > 0 {
+            modes.push(Mode::Rebuild);
+        }
         if modes.len() > 1 {
-            bail!("KILL, PAUSE and RACE are scenarios of their own: set one of them");
+            bail!(
+                "KILL, PAUSE, RACE, FRESH and REBUILD are scenarios of their own: set one of them"
+            );
         }
         let options = Self {
             mode: modes.pop().unwrap_or(Mode::Journey),
@@ -114,6 +129,11 @@ mod tests {
     fn a_variable_chooses_the_scenario() {
         assert_eq!(read(&[("KILL", "1")]).expect("kill").mode, Mode::Kill);
         assert_eq!(read(&[("RACE", "20")]).expect("race").mode, Mode::Race(20));
+        assert_eq!(read(&[("FRESH", "9")]).expect("fresh").mode, Mode::Fresh(9));
+        assert_eq!(
+            read(&[("REBUILD", "1")]).expect("rebuild").mode,
+            Mode::Rebuild
+        );
         assert!(read(&[("PLANT", "1")]).expect("plant").plant);
     }
 

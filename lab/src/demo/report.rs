@@ -45,6 +45,8 @@ pub struct Report {
     pub kills: BTreeMap<String, u32>,
     /// How long no frame came after the sending relay was stopped.
     pub take_over_seconds: Option<f64>,
+    /// What else the scenario has to say.
+    pub notes: Vec<String>,
     /// Faults that were planted for the check to find.
     pub planted: Vec<String>,
 }
@@ -73,6 +75,7 @@ impl Report {
             converged_seconds: None,
             kills: BTreeMap::new(),
             take_over_seconds: None,
+            notes: Vec::new(),
             planted: Vec::new(),
         }
     }
@@ -142,6 +145,9 @@ impl Report {
         }
         if let Some(seconds) = self.converged_seconds {
             let _ = writeln!(text, "quiet after {seconds:.1} s");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
         }
         for planted in &self.planted {
             let _ = writeln!(text, "planted: {planted}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::options::{Mode, Options};
 use super::report::{Report, seconds};
-use super::{journey, kill, pause, race};
+use super::{fresh, journey, kill, pause, race, rebuild};
 use crate::check::quiet::{self, Waiting};
 use crate::check::{Evidence, Kind, Violation, judge, plant, read};
 use crate::client::{Journal, Shop};
@@ -47,6 +47,8 @@ async fn with_programs(
         Mode::Journey => journey::PAYMENT_TIMEOUT,
         Mode::Kill | Mode::Pause => kill::PAYMENT_TIMEOUT,
         Mode::Race(_) => race::PAYMENT_TIMEOUT,
+        Mode::Fresh(_) => fresh::PAYMENT_TIMEOUT,
+        Mode::Rebuild => rebuild::PAYMENT_TIMEOUT,
     };
     let mut plan = Plan::new(payment_timeout, target()?.join("demo-logs"));
     if options.mode == Mode::Pause {
@@ -75,7 +77,7 @@ async fn scenario_and_check(
     let journal = Journal::default();
     let shop = Shop::new(&programs.api.to_string(), journal.clone())?;
     let run = Run::open(shop, journal, progress).await?;
-    let disturbed = scenario(options, &run, programs)
+    let disturbed = scenario(options, &run, site, programs)
         .await
         .unwrap_or_else(|error| {
             // The check may tell why.
@@ -92,7 +94,7 @@ async fn scenario_and_check(
 
     progress.set("waiting until nothing is under way");
     let waiting = match options.mode {
-        Mode::Race(_) => Waiting::Stock,
+        Mode::Race(_) | Mode::Fresh(_) | Mode::Rebuild => Waiting::Stock,
         _ => Waiting::StockOrPayment,
     };
     let quiet = quiet::wait(site, bound, waiting, || run.journal.watched()).await?;
@@ -109,6 +111,7 @@ async fn scenario_and_check(
         .map(|at| seconds(at.saturating_duration_since(since)));
     report.take_over_seconds = disturbed.take_over.map(seconds);
     report.planted = planted;
+    report.notes = disturbed.notes;
     report.lost_answers = run.journal.lost();
     if options.mode == Mode::Kill {
         report.kills = programs.kills().into_iter().collect();
@@ -132,9 +135,15 @@ async fn scenario_and_check(
 struct Disturbed {
     last_kill: Option<Instant>,
     take_over: Option<Duration>,
+    notes: Vec<String>,
 }
 
-async fn scenario(options: &Options, run: &Run, programs: &Programs) -> anyhow::Result<Disturbed> {
+async fn scenario(
+    options: &Options,
+    run: &Run,
+    site: &Site,
+    programs: &Programs,
+) -> anyhow::Result<Disturbed> {
     let mut disturbed = Disturbed::default();
     match options.mode {
         Mode::Journey => journey::run(run, options.orders).await?,
@@ -147,6 +156,11 @@ async fn scenario(options: &Options, run: &Run, programs: &Programs) -> anyhow::
             let _reader = Reader::start(run);
             disturbed.take_over = Some(pause::run(run, programs).await?);
         }
+        Mode::Fresh(orders) => {
+            let (last, notes) = fresh::run(run, programs, orders).await?;
+            (disturbed.last_kill, disturbed.notes) = (Some(last), notes);
+        }
+        Mode::Rebuild => disturbed.notes = rebuild::run(run, site, options.orders).await?,
     }
     Ok(disturbed)
 }

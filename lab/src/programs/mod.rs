@@ -1,6 +1,7 @@
 //! The shop's programs as processes: started, killed, paused, started again when they die, stopped.
 
 mod instance;
+mod ops;
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +20,7 @@ use crate::site::Site;
 use instance::{Instance, keep_alive, tail};
 
 pub use instance::note;
+pub use ops::{Said, ops};
 
 /// The programs of the shop, in the order of an order's journey.
 pub const PROGRAMS: [&str; 5] = [

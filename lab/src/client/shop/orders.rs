@@ -1,8 +1,9 @@
 //! Placing orders, and moving them along.
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -33,6 +34,13 @@ pub enum Step {
     Refused(String, Option<String>),
 }
 
+/// The input of `createOrder`.
+fn new_order(customer: Uuid, lines: &[Line]) -> Value {
+    let line = |line: &Line| json!({ "productId": format!("product_{}", line.product), "quantity": line.quantity });
+    let lines: Vec<Value> = lines.iter().map(line).collect();
+    json!({ "customerId": format!("user_{customer}"), "lines": lines })
+}
+
 impl Shop {
     /// Places an order and subscribes to it. `None` if no answer came and it has no key: then it exists or not, and is not
     /// sent again.
@@ -44,14 +52,7 @@ impl Shop {
         customer: Uuid,
         lines: &[Line],
     ) -> anyhow::Result<Option<Placed>> {
-        let lines: Vec<Value> = lines
-            .iter()
-            .map(|line| {
-                json!({ "productId": format!("product_{}", line.product), "quantity": line.quantity })
-            })
-            .collect();
-        let input = json!({ "customerId": format!("user_{customer}"), "lines": lines });
-        let input = self.with_key(&input);
+        let input = self.with_key(&new_order(customer, lines));
         let deadline = Instant::now() + PATIENCE;
         loop {
             let sent = Instant::now();
@@ -63,7 +64,7 @@ impl Shop {
                     self.acknowledge_order("createOrder", id, &payload["order"], None)?;
                     self.ask_again("createOrder", documents::CREATE_ORDER, &input, &payload)
                         .await;
-                    let watch = Watch::open(&self.watch_url, id, &self.journal, self.patient);
+                    let watch = self.watch_order(id);
                     return Ok(Some(Placed {
                         id,
                         sent,
@@ -89,6 +90,42 @@ impl Shop {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Places orders with one request, once; nobody subscribes. Out: the id and version of each.
+    ///
+    /// # Errors
+    /// If one is refused, or no answer comes.
+    pub async fn place_orders(
+        &self,
+        customer: Uuid,
+        orders: &[Vec<Line>],
+    ) -> anyhow::Result<Vec<(Uuid, u32)>> {
+        let (mut declared, mut fields) = (String::new(), String::new());
+        let mut variables = serde_json::Map::new();
+        for (number, lines) in orders.iter().enumerate() {
+            let _ = write!(declared, "$i{number}: CreateOrderInput! ");
+            let _ = write!(
+                fields,
+                "m{number}: createOrder(input: $i{number}) {{ order {{ id version status }} errors {{ code message }} }} "
+            );
+            variables.insert(format!("i{number}"), new_order(customer, lines));
+        }
+        let document = format!("mutation({declared}) {{ {fields} }}");
+        let response = self.ask(&document, variables.into()).await?;
+        let place = |number| -> anyhow::Result<(Uuid, u32)> {
+            let order = &response["data"][format!("m{number}")]["order"];
+            ensure!(order.is_object(), "an order was not placed: {response}");
+            let id = bare_id(order["id"].as_str())?;
+            self.acknowledge_order("createOrder", id, order, None)?;
+            Ok((id, version(order)?))
+        };
+        (0..orders.len()).map(place).collect()
+    }
+
+    /// Subscribes to an order.
+    pub fn watch_order(&self, order: Uuid) -> Watch {
+        Watch::open(&self.watch_url, order, &self.journal, self.patient)
     }
 
     /// Records a payment, with one reference however often it has to be sent. Returns when the last try was sent.
