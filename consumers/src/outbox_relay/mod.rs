@@ -35,7 +35,7 @@ use shop_core::runtime::settings::{KafkaSettings, Settings};
 use shop_core::runtime::{Backoff, Health, Runtime, Shutdown};
 use tokio::sync::watch;
 
-pub use leader::{relay_once, relay_step};
+pub use leader::{Sent, relay_once, relay_step};
 pub use outlook::Outlook;
 pub use retention::prune_once;
 

@@ -8,6 +8,7 @@ use shop_consumers::outbox_relay::{LOCK, Outlook, relay_step};
 use shop_core::bus::Producer;
 use shop_core::db::lock::NamedLock;
 use shop_core::db::{StoreError, outbox};
+use shop_core::domain::limits::BATCH_BYTES;
 use shop_core::events::{Encoding, Event, Topic};
 use shop_core::testkit::{Histories, Reads, Session, TestBus, TestDb, eventually};
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ use super::relay::assert_in_order;
 
 const ROWS: usize = 6_000;
 const BATCH: usize = 500;
+/// The payload of an event that many of do not fit into one look.
+const LARGE: usize = 400_000;
 /// What one look may read beside the rows that it returns, however many were sent before.
 const MOST_ROWS: i64 = 30;
 const MOST_PAGES: i64 = 120;
@@ -43,11 +46,15 @@ async fn lock(db: &TestDb) -> NamedLock {
 
 /// Unsent events of users that nobody knows.
 async fn append(db: &TestDb, rows: usize) {
+    append_of(db, rows, 400).await;
+}
+
+async fn append_of(db: &TestDb, rows: usize, bytes: usize) {
     db.execute(&format!(
         "SET SESSION cte_max_recursion_depth = {rows}; \
          INSERT INTO outbox (event_id, aggregate_type, aggregate_id, version, event_type, content_type, payload, created_at) \
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) \
-         SELECT UUID_TO_BIN(UUID()), 'user', UUID_TO_BIN(UUID()), 1, 'user.created', 'application/json', REPEAT('x', 400), \
+         SELECT UUID_TO_BIN(UUID()), 'user', UUID_TO_BIN(UUID()), 1, 'user.created', 'application/json', REPEAT('x', {bytes}), \
          NOW(3) FROM n"
     ))
     .await;
@@ -87,7 +94,7 @@ async fn a_look_reads_no_more_however_much_is_marked_and_not_purged() {
     let mut outlook = Outlook::survey(&mut lock).await.expect("a survey");
     for _ in 0..ROWS / BATCH {
         let sent = relay_step(&mut lock, &producer, &mut outlook.position, BATCH).await;
-        assert_eq!(sent.expect("Kafka is up"), BATCH);
+        assert_eq!(sent.expect("Kafka is up").events, BATCH);
     }
 
     let position = outlook.position.clone();
@@ -95,6 +102,7 @@ async fn a_look_reads_no_more_however_much_is_marked_and_not_purged() {
         relay_step(lock, &producer, &mut position.clone(), BATCH)
             .await
             .expect("MySQL is up")
+            .events
     };
     let ours = cost_of_a_look(&mut lock, by_position, 0).await;
     // The controls: by the index of unsent rows, all that is marked is walked over; by the numbers alone, all is read.
@@ -107,6 +115,7 @@ async fn a_look_reads_no_more_however_much_is_marked_and_not_purged() {
         relay_step(lock, &producer, &mut Position::unknown(), BATCH)
             .await
             .expect("MySQL is up")
+            .events
     };
     let by_number = cost_of_a_look(&mut lock, by_number, 0).await;
     println!("one look: {ours:?}; by the index {by_index:?}; by the numbers {by_number:?}");
@@ -140,12 +149,12 @@ async fn a_new_leader_learns_what_is_sent_and_reads_it_no_more() {
         let ranges = outlook.position.ranges();
         let among = ranges.as_slice();
         let rows = lock.run(async move |conn| outbox::unsent_among(conn, among, BATCH).await);
-        rows.await.expect("MySQL is up").len()
+        rows.await.expect("MySQL is up").events.len()
     };
     let reads = cost_of_a_look(&mut lock, by_position, 1).await; // number 17
     assert!(reads.rows <= MOST_ROWS, "a look reads {reads:?}");
     let sent = relay_step(&mut lock, &producer, &mut outlook.position, BATCH).await;
-    assert_eq!(sent.expect("Kafka is up"), 1);
+    assert_eq!(sent.expect("Kafka is up").events, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,7 +226,7 @@ async fn send_all(lock: &mut NamedLock, producer: &Producer, outlook: &mut Outlo
     let mut all = 0;
     loop {
         let sent = relay_step(lock, producer, &mut outlook.position, 2).await;
-        match sent.expect("Kafka is up") {
+        match sent.expect("Kafka is up").events {
             0 => return all,
             sent => all += sent,
         }
@@ -232,13 +241,60 @@ async fn a_row_that_somebody_sets_back_is_sent_again() {
     let mut lock = lock(&db).await;
     let mut outlook = Outlook::survey(&mut lock).await.expect("a survey");
     let sent = relay_step(&mut lock, &producer, &mut outlook.position, 100).await;
-    assert_eq!(sent.expect("sent"), 10);
+    assert_eq!(sent.expect("sent").events, 10);
     db.execute("UPDATE outbox SET processed_at = NULL WHERE seq = 4")
         .await;
     let again = eventually("the row", super::relay::BOUND, async || {
         outlook.sweep(&mut lock).await.expect("a sweep");
         let sent = relay_step(&mut lock, &producer, &mut outlook.position, 100).await;
-        Some(sent.expect("sent")).filter(|sent| *sent > 0)
+        Some(sent.expect("sent").events).filter(|sent| *sent > 0)
     });
     assert_eq!(again.await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_carries_no_more_bytes_than_a_batch_may_and_leaves_nothing_out() {
+    let (db, bus) = (TestDb::new().await, TestBus::new().await);
+    let producer = Producer::new(bus.settings(), "test").expect("a producer");
+    for (rows, bytes) in [(3, 400), (30, LARGE), (5, 400), (12, LARGE)] {
+        append_of(&db, rows, bytes).await;
+    }
+    let mut lock = lock(&db).await;
+    let mut outlook = Outlook::survey(&mut lock).await.expect("a survey");
+    let mut looks = Vec::new();
+    loop {
+        let sent = relay_step(&mut lock, &producer, &mut outlook.position, 1_000).await;
+        let sent = sent.expect("Kafka is up");
+        looks.push(sent.events);
+        let out_of_turn = "SELECT COUNT(*) FROM outbox WHERE processed_at IS NOT NULL AND seq > \
+             (SELECT COALESCE(MIN(seq), 1000) FROM outbox WHERE processed_at IS NULL)";
+        assert_eq!(db.count(out_of_turn).await, 0, "sent before an older one");
+        if !sent.there_is_more {
+            break;
+        }
+    }
+    let fit = BATCH_BYTES / LARGE;
+    assert_eq!(
+        looks,
+        [3 + fit, 30 - fit + 5 + fit - (30 - fit), 42 - 2 * fit]
+    );
+    assert_eq!(super::relay::unsent(&db).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_is_carried_however_large_it_is() {
+    let mut db = TestDb::new().await;
+    db.leave_outbox();
+    append_of(&db, 1, BATCH_BYTES + 1).await;
+    append(&db, 1).await;
+    let mut lock = lock(&db).await;
+    let found = lock
+        .run(async |conn| outbox::unsent_among(conn, &[0..=u64::MAX], 10).await)
+        .await
+        .expect("MySQL is up");
+    let [(_, event)] = &found.events[..] else {
+        panic!("{} events", found.events.len())
+    };
+    assert_eq!(event.payload.len(), BATCH_BYTES + 1);
+    assert!(found.there_is_more);
 }

@@ -1,6 +1,9 @@
 //! Table `outbox`: events that are to be sent, written in the transaction of their effects.
 
-use std::fmt::Write as _;
+mod unsent;
+
+pub use unsent::{Unsent, unsent, unsent_among};
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,16 +12,14 @@ use diesel::sql_types::{BigInt, Double, Nullable, Unsigned};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::parts::parts;
+use self::unsent::condition;
+use super::parts::{fitting, parts};
 use super::schema::outbox::dsl as t;
 use super::types::uuid_column;
 use super::{Conn, StoreError};
 use crate::domain::limits::EVENT_BYTES;
 use crate::domain::{EventId, Timestamp};
 use crate::events::{AggregateType, Encoding, Event, EventType, StoredEvent};
-
-/// Payload bytes of one statement, well below any sensible `max_allowed_packet`.
-const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Appends events, in this order, all together.
 ///
@@ -43,12 +44,8 @@ pub(super) async fn append_stored(
     mut stored: Vec<StoredEvent>,
 ) -> Result<(), StoreError> {
     while !stored.is_empty() {
-        let mut bytes = 0;
-        let fits = stored.iter().take_while(|one| {
-            bytes += one.payload.len();
-            bytes <= STATEMENT_BYTES
-        });
-        let rest = stored.split_off(fits.count());
+        let fits = fitting(stored.iter().map(|one| one.payload.len()));
+        let rest = stored.split_off(fits);
         insert(conn, std::mem::replace(&mut stored, rest)).await?;
     }
     Ok(())
@@ -91,57 +88,6 @@ struct Row {
     payload: Vec<u8>,
     traceparent: Option<String>,
     created_at: Timestamp,
-}
-
-/// The oldest unsent events, at most `limit`, by sequence number. Never "greater than the last one": numbers are given
-/// before the commit, so a smaller one can appear later.
-///
-/// Walks over every entry of the index that was marked and is not purged yet: for tests and repairs. The relay uses
-/// [`unsent_among`].
-pub async fn unsent(conn: &mut Conn, limit: usize) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
-    let rows: Vec<Row> = t::outbox
-        .filter(t::processed_at.is_null())
-        .order(t::seq)
-        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select(Row::as_select())
-        .load(conn)
-        .await?;
-    rows.into_iter().map(stored).collect()
-}
-
-/// The oldest unsent events among these numbers, at most `limit`, by sequence number, as of one moment.
-///
-/// Goes by the primary key, which marking a row leaves as it is: reads no row outside the ranges, purged or not.
-pub async fn unsent_among(
-    conn: &mut Conn,
-    among: &[RangeInclusive<u64>],
-    limit: usize,
-) -> Result<Vec<(u64, StoredEvent)>, StoreError> {
-    let rows: Vec<Row> = diesel::sql_query(format!(
-        "SELECT seq, event_id, aggregate_type, aggregate_id, version, event_type, content_type, payload, traceparent, \
-         created_at FROM outbox FORCE INDEX (PRIMARY) WHERE processed_at IS NULL AND ({}) ORDER BY seq LIMIT {limit}",
-        condition(among)
-    ))
-    .load(conn)
-    .await?;
-    #[cfg(feature = "failpoints")]
-    let rows = without_late_ones(rows);
-    rows.into_iter().map(stored).collect()
-}
-
-/// "One of these numbers", in SQL.
-fn condition(among: &[RangeInclusive<u64>]) -> String {
-    let mut sql = String::from("FALSE");
-    for range in among {
-        let (from, to) = (range.start(), range.end());
-        let written = if *to == u64::MAX {
-            write!(sql, " OR seq >= {from}")
-        } else {
-            write!(sql, " OR seq BETWEEN {from} AND {to}")
-        };
-        debug_assert!(written.is_ok(), "a string takes what is written");
-    }
-    sql
 }
 
 #[derive(QueryableByName)]
@@ -259,23 +205,6 @@ pub(super) async fn take(
         .execute(conn)
         .await?;
     rows.into_iter().map(|row| Ok(stored(row)?.1)).collect()
-}
-
-/// What reading after the last number would have missed, in a lab build whose guard is off.
-#[cfg(feature = "failpoints")]
-fn without_late_ones(mut rows: Vec<Row>) -> Vec<Row> {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use crate::runtime::guard::{self, Guard};
-
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    if !guard::is_on(Guard::UnsentRowsReading) {
-        let last = AtomicU64::load(&LAST, Ordering::SeqCst);
-        rows.retain(|row| row.seq > last);
-        let newest = rows.iter().map(|row| row.seq).max().unwrap_or(last);
-        LAST.store(newest, Ordering::SeqCst);
-    }
-    rows
 }
 
 fn stored(row: Row) -> Result<(u64, StoredEvent), StoreError> {

@@ -1,4 +1,5 @@
-//! Every limit on what a client may send, in one place. The API's descriptions and the commands' checks read them.
+//! Every limit on what a client may send, and on what programs carry at once, in one place. The API's descriptions and the
+//! commands' checks read them.
 
 /// Lines in one order, at most.
 pub const ORDER_LINES: usize = 100;
@@ -24,6 +25,9 @@ pub const STOCK_UNITS: u32 = 1_000_000_000;
 pub const EVENT_BYTES: usize = 512 * 1024;
 /// Bytes of a record's value, at most; a larger one is none of ours. The same event as JSON is longer than as binary.
 pub const RECORD_BYTES: usize = 4 * EVENT_BYTES;
+/// Bytes of values or payloads in one batch, at most, and one more where it would not fit alone: what a consumer handles, the relay sends and a
+/// statement or command carries at once. Well below any sensible `max_allowed_packet`.
+pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Items of a page when the client does not say.
 pub const PAGE_DEFAULT: usize = 20;
 /// Items of a page, at most.

@@ -28,6 +28,8 @@ pub const OUTBOX_DEPTH: &str = "outbox_depth";
 pub const OUTBOX_OLDEST_AGE: &str = "outbox_oldest_age_seconds";
 /// Gauge, no labels: 0 or 1.
 pub const OUTBOX_LEADER: &str = "outbox_leader";
+/// Counter, no labels.
+pub const OUTBOX_SENT: &str = "outbox_sent_total";
 /// Counter, label `table`.
 pub const PRUNED_ROWS: &str = "pruned_rows_total";
 /// Histogram, labels `method`, `path` (the route, never the address asked for) and `status`.
@@ -99,6 +101,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: OUTBOX_DEPTH, kind: Kind::Gauge, help: "Events written and not yet sent to Kafka" },
     Metric { name: OUTBOX_OLDEST_AGE, kind: Kind::Gauge, help: "Age of the oldest event not yet sent, in seconds; 0 when all are sent" },
     Metric { name: OUTBOX_LEADER, kind: Kind::Gauge, help: "1 if this relay is the one that sends, 0 if it stands by" },
+    Metric { name: OUTBOX_SENT, kind: Kind::Counter, help: "Events that Kafka has acknowledged and that are marked as sent" },
     Metric { name: PRUNED_ROWS, kind: Kind::Counter, help: "Rows deleted because of their age, by table" },
     Metric { name: HTTP_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to answer an HTTP request, in seconds" },
     Metric { name: GRAPHQL_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to execute a GraphQL request, in seconds" },

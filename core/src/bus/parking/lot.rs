@@ -12,14 +12,13 @@ use crate::bus::{Cause, Partition};
 use crate::db::parked::{self, Failure, New, Stored, Why};
 
 use crate::db::{Db, StoreError};
+use crate::domain::limits::BATCH_BYTES;
 use crate::events::Source;
 use crate::runtime::Backoff;
 use crate::runtime::metrics::PARKED_RECORDS;
 
 /// How often the table is looked into for what an operator has changed, while something is parked.
 const LOOK: Duration = Duration::from_secs(1);
-/// No more bytes of parked records are handled at once than this and one record.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// What is parked of one member's partitions.
 pub(in crate::bus) struct Lot {

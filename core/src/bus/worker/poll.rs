@@ -10,9 +10,7 @@ use super::Worker;
 use crate::bus::Role;
 use crate::bus::group::Changes;
 use crate::bus::record::{self, Polled};
-
-/// A batch holds no more bytes of values than this and one record.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+use crate::domain::limits::BATCH_BYTES;
 
 /// What one turn of the loop has polled.
 pub(super) struct Batch {

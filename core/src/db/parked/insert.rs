@@ -6,13 +6,10 @@ use diesel::sql_types::{BigInt, Datetime, Nullable, Text};
 use diesel_async::RunQueryDsl;
 
 use super::{State, Why, bounded};
-use crate::db::parts::parts;
+use crate::db::parts::{fitting, parts};
 use crate::db::schema::parked_records::{self, dsl as t};
 use crate::db::{Conn, StoreError};
 use crate::events::{RawRecord, Source};
-
-/// Payload bytes of one statement, well below any sensible `max_allowed_packet`.
-const STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// A record that is to be parked.
 #[derive(Debug)]
@@ -34,13 +31,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     let mut left = records;
     while !left.is_empty() {
-        let mut bytes = 0;
-        let fits = left.iter().take_while(|one| {
-            bytes += one.raw.bytes();
-            bytes <= STATEMENT_BYTES
-        });
         // One that is too large for every limit of ours may still fit alone.
-        let (now, later) = left.split_at(fits.count().max(1));
+        let (now, later) = left.split_at(fitting(left.iter().map(|one| one.raw.bytes())));
         let rows: Vec<_> = now
             .iter()
             .map(
