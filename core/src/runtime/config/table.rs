@@ -159,7 +159,7 @@ settings! {
     EVENT_ENCODING = Value("json"), Kind::Encoding, SOURCES,
         "How events are written; both are always read";
 
-    OUTBOX_POLL_INTERVAL = Value("10ms"), Time(ms(1), s(MINUTE)), &[Program::OutboxRelay],
+    OUTBOX_POLL_INTERVAL = Value("10ms"), Time(ms(1), ms(500)), &[Program::OutboxRelay],
         "Pause between two looks into an empty outbox";
     OUTBOX_BATCH = Value("1000"), Number(1, 10_000), &[Program::OutboxRelay],
         "Events per look, at most";

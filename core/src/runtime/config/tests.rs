@@ -134,7 +134,7 @@ fn what_is_given_is_read() {
         ("KAFKA_BROKERS", "a:9092, [::1]:9093"),
         ("TOPIC_PREFIX", "test-7."),
         ("EVENT_ENCODING", "protobuf"),
-        ("OUTBOX_POLL_INTERVAL", "1s 500ms"),
+        ("OUTBOX_POLL_INTERVAL", "250ms 500us"),
         ("CONSUMER_SLOT", "2"),
         ("LOG", "warn,shop_core::bus=debug"),
         ("MYSQL_POOL_SIZE", ""),
@@ -155,7 +155,10 @@ fn what_is_given_is_read() {
     assert_eq!(settings.kafka.brokers, "a:9092,[::1]:9093");
     assert_eq!(settings.kafka.topics, TopicNames::with_prefix("test-7."));
     assert_eq!(settings.kafka.encoding, Encoding::Binary);
-    assert_eq!(settings.outbox.poll_interval, Duration::from_millis(1_500));
+    assert_eq!(
+        settings.outbox.poll_interval,
+        Duration::from_micros(250_500)
+    );
     assert_eq!(settings.consumer.slot, 2);
     assert_eq!(settings.log, "warn,shop_core::bus=debug");
 }
@@ -167,6 +170,17 @@ fn a_query_never_waits_for_a_version_until_its_deadline() {
         settings.read_your_write_timeout,
         Duration::from_millis(1_500)
     );
+}
+
+/// A leader that is well says something three times per lease, and looking into the outbox is how.
+#[test]
+fn the_longest_pause_of_the_relay_is_shorter_than_a_third_of_the_shortest_lease() {
+    let (Kind::Time(_, pause), Kind::Seconds(lease, _)) =
+        (table::OUTBOX_POLL_INTERVAL.kind, table::RELAY_LEASE.kind)
+    else {
+        panic!("both are times");
+    };
+    assert!(pause < Duration::from_secs(lease) / 3);
 }
 
 #[test]
@@ -261,7 +275,7 @@ fn bad_values_are_named_shown_and_corrected() {
         (
             "OUTBOX_POLL_INTERVAL",
             "10",
-            r#"OUTBOX_POLL_INTERVAL can not be "10": expected a time such as 10ms, 5s or 15m, from 1ms to 1m"#,
+            r#"OUTBOX_POLL_INTERVAL can not be "10": expected a time such as 10ms, 5s or 15m, from 1ms to 500ms"#,
         ),
         (
             "HTTP_ADDR",
