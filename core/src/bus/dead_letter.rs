@@ -11,6 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::sync::mpsc;
 
 use super::client::{Quiet, config};
+use super::closing::Closing;
 use crate::db::parked::Stored;
 use crate::events::topic::DEAD_LETTER_BYTES;
 use crate::events::wire::{header, rfc3339};
@@ -31,7 +32,7 @@ pub(super) struct DeadLetters {
     client_id: String,
     answers: mpsc::Sender<Sent>,
     /// Made with the first letter, and anew after a failure: one that knows a topic as missing would go on doing so for a while.
-    producer: Option<Arc<FutureProducer<Quiet>>>,
+    producer: Option<Arc<Closing<FutureProducer<Quiet>>>>,
 }
 
 impl DeadLetters {
@@ -74,11 +75,11 @@ impl DeadLetters {
         });
     }
 
-    fn producer(&mut self) -> Result<Arc<FutureProducer<Quiet>>, KafkaError> {
+    fn producer(&mut self) -> Result<Arc<Closing<FutureProducer<Quiet>>>, KafkaError> {
         if let Some(producer) = &self.producer {
             return Ok(Arc::clone(producer));
         }
-        let made = config(&self.settings, &self.client_id)
+        let made: FutureProducer<Quiet> = config(&self.settings, &self.client_id)
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", BOUND.as_millis().to_string())
@@ -88,7 +89,7 @@ impl DeadLetters {
             .set("linger.ms", "0")
             .set("partitioner", "murmur2_random")
             .create_with_context(Quiet)?;
-        let producer = Arc::new(made);
+        let producer = Arc::new(Closing::new(made));
         self.producer = Some(Arc::clone(&producer));
         Ok(producer)
     }

@@ -1,9 +1,7 @@
-//! A member of a consumer group: its settings, what a rebalance and the statistics tell, and how it is closed.
+//! A member of a consumer group: its settings, and what a rebalance and the statistics tell.
 
-use std::future::Future;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -21,9 +19,6 @@ use crate::runtime::metrics::{
     STATUS_ERROR, STATUS_SUCCESS,
 };
 use crate::runtime::settings::Settings;
-
-/// How long closing may take. A static member does not leave its group by closing, so there is nobody to tell.
-const CLOSE_BOUND: Duration = Duration::from_secs(3);
 
 /// The consumer of one member.
 pub(super) type Member = StreamConsumer<Membership>;
@@ -211,24 +206,4 @@ pub(super) fn count_skipped(topic: Topic) {
 fn count(topic: Topic, status: &'static str, records: u64) {
     metrics::counter!(KAFKA_MESSAGES_PROCESSED, "topic" => topic.as_str(), "status" => status)
         .increment(records);
-}
-
-/// Closes a consumer on a thread of its own, since that blocks; what it returns ends when that is done, or after three
-/// seconds. A thread, so that a process that ends does not wait for it.
-pub(super) fn close<C>(consumer: Arc<StreamConsumer<C>>) -> impl Future<Output = ()> + Send + use<C>
-where
-    C: ConsumerContext + 'static,
-{
-    let (closed, done) = tokio::sync::oneshot::channel();
-    let started = std::thread::Builder::new()
-        .name("kafka-close".to_owned())
-        .spawn(move || {
-            drop(consumer);
-            let _ = closed.send(());
-        });
-    async move {
-        if started.is_ok() && tokio::time::timeout(CLOSE_BOUND, done).await.is_err() {
-            tracing::warn!("a Kafka consumer did not close within {CLOSE_BOUND:?}");
-        }
-    }
 }

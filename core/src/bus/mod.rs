@@ -9,6 +9,7 @@
 mod admin;
 mod cause;
 mod client;
+mod closing;
 mod consumer;
 mod dead_letter;
 mod error;

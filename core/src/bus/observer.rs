@@ -14,8 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::client::{Quiet, consumer_config, partition_count, watermarks};
+use super::closing::Closing;
 use super::tail::item;
-use super::{BusError, TailItem, group, record};
+use super::{BusError, TailItem, record};
 use crate::domain::Version;
 use crate::events::wire::header;
 use crate::events::{Source, Topic};
@@ -230,7 +231,7 @@ fn trace(settings: &KafkaSettings, message: &BorrowedMessage<'_>) -> Option<Trac
 
 /// Reads topics from given offsets on.
 pub struct Replay {
-    consumer: Arc<StreamConsumer<Quiet>>,
+    consumer: Arc<Closing<StreamConsumer<Quiet>>>,
     settings: KafkaSettings,
     reached: Offsets,
 }
@@ -259,7 +260,7 @@ impl Replay {
         };
         assign().map_err(BusError::away)?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer: Arc::new(Closing::new(consumer)),
             settings: settings.clone(),
             reached: from.clone(),
         })
@@ -306,13 +307,6 @@ impl Replay {
     /// Where the next record of each partition is expected.
     pub fn reached(&self) -> &Offsets {
         &self.reached
-    }
-}
-
-impl Drop for Replay {
-    /// Closing can take a while when the broker is away, and nobody has to wait for it.
-    fn drop(&mut self) {
-        drop(group::close(Arc::clone(&self.consumer)));
     }
 }
 

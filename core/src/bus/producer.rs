@@ -11,17 +11,18 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 
 use super::client::{Quiet, config, partition_count};
+use super::closing::Closing;
 use super::{BusError, Ping, ping};
 use crate::events::{Topic, WireRecord};
 use crate::runtime::settings::KafkaSettings;
 
-/// A producer. Clones share one queue and one connection.
+/// A producer. Clones share one queue and one connection. Dropping the last one blocks nobody.
 ///
 /// Records of one key stay in the order in which they were given, also when the broker goes away in between: the client
 /// numbers them (idempotence) and never gives one up (`message.timeout.ms` = 0), so none is overtaken by a later one.
 #[derive(Clone)]
 pub struct Producer {
-    inner: FutureProducer<Quiet>,
+    inner: Arc<Closing<FutureProducer<Quiet>>>,
     settings: Arc<KafkaSettings>,
 }
 
@@ -31,7 +32,7 @@ impl Producer {
     /// # Errors
     /// [`BusError::Settings`].
     pub fn new(settings: &KafkaSettings, client_id: &str) -> Result<Self, BusError> {
-        let inner = config(settings, client_id)
+        let inner: FutureProducer<Quiet> = config(settings, client_id)
             .set("acks", "all")
             .set("enable.idempotence", "true")
             // A record that fails for good stops the producer before a later one of its key can pass.
@@ -48,7 +49,7 @@ impl Producer {
             .create_with_context(Quiet)
             .map_err(BusError::creation)?;
         Ok(Self {
-            inner,
+            inner: Arc::new(Closing::new(inner)),
             settings: Arc::new(settings.clone()),
         })
     }
@@ -138,9 +139,12 @@ impl Producer {
 
     /// The question of [`ping`](Self::ping), to be kept by a readiness probe.
     pub fn pinger(&self) -> Ping {
-        let producer = self.inner.clone();
+        let producer = Arc::downgrade(&self.inner);
         let topic = self.settings.topics.name(Topic::Orders);
-        Ping::new(move || Some(partition_count(producer.client(), &topic, ping::BOUND).map(|_| ())))
+        Ping::new(move || {
+            let producer = producer.upgrade()?;
+            Some(partition_count(producer.client(), &topic, ping::BOUND).map(|_| ()))
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{Quiet, consumer_config, partition_count, watermarks};
+use super::closing::Closing;
 use super::{BusError, Ping, group, ping, record};
 use crate::events::{DecodeError, Envelope, Source, Topic};
 use crate::runtime::settings::KafkaSettings;
@@ -21,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// A reader of one topic's new records.
 pub struct Tail {
-    consumer: Option<Arc<StreamConsumer<Quiet>>>,
+    consumer: Arc<Closing<StreamConsumer<Quiet>>>,
     settings: KafkaSettings,
     topic: Topic,
 }
@@ -59,14 +60,14 @@ impl Tail {
             .set("enable.auto.offset.store", "false")
             .create_with_context(Quiet)
             .map_err(BusError::creation)?;
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(Closing::new(consumer));
         let (assigned, name) = (Arc::clone(&consumer), settings.topics.name(topic));
         tokio::task::spawn_blocking(move || assign_at_end(&assigned, &name))
             .await
             .map_err(BusError::away)?
             .map_err(BusError::away)?;
         Ok(Self {
-            consumer: Some(consumer),
+            consumer,
             settings: settings.clone(),
             topic,
         })
@@ -78,7 +79,7 @@ impl Tail {
     /// [`BusError::Fatal`] if the client can not go on: open a new one, and fill what was missed from the view.
     pub async fn next(&mut self) -> Result<TailItem, BusError> {
         loop {
-            let record = match self.consumer().recv().await {
+            let record = match self.consumer.recv().await {
                 Ok(message) => record::read(&self.settings.topics, &message),
                 Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
                     return Err(BusError::Fatal(error.into()));
@@ -93,30 +94,14 @@ impl Tail {
         }
     }
 
-    fn consumer(&self) -> &Arc<StreamConsumer<Quiet>> {
-        let Some(consumer) = &self.consumer else {
-            unreachable!("only `drop` takes it")
-        };
-        consumer
-    }
-
     /// A question to the broker on this reader's connection, for a readiness probe.
     pub fn pinger(&self) -> Ping {
-        let consumer = Arc::downgrade(self.consumer());
+        let consumer = Arc::downgrade(&self.consumer);
         let topic = self.settings.topics.name(self.topic);
         Ping::new(move || {
             let consumer = consumer.upgrade()?;
             Some(partition_count(consumer.client(), &topic, ping::BOUND).map(|_| ()))
         })
-    }
-}
-
-impl Drop for Tail {
-    /// Closing can take a while when the broker is away, and nobody has to wait for it.
-    fn drop(&mut self) {
-        if let Some(consumer) = self.consumer.take() {
-            drop(group::close(consumer));
-        }
     }
 }
 

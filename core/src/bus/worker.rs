@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use self::poll::Batch;
 use super::client::partition_count;
+use super::closing::close;
 use super::dead_letter::{DeadLetters, Sent};
 use super::group::{self, Member};
 use super::holds::Holds;
@@ -342,7 +343,7 @@ impl<R: Role> Worker<R> {
             ..
         } = self;
         drop(positions); // the last one to hold the consumer closes it, and that blocks
-        group::close(consumer).await;
+        close(consumer).await;
     }
 }
 
