@@ -34,6 +34,7 @@ impl Feed {
 
     /// Reads until it is dropped; opens the topic again and again while it can not be read.
     pub async fn run(&self, settings: &KafkaSettings, hub: &Hub) {
+        metrics::counter!(LIVE_STATUS_RECORDS).increment(0);
         let mut backoff = Backoff::new();
         loop {
             if let Err(error) = self.read(settings, hub, &mut backoff).await {

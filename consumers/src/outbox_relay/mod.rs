@@ -30,7 +30,7 @@ use shop_core::bus::Producer;
 use shop_core::db::Db;
 use shop_core::db::lock::NamedLock;
 use shop_core::runtime::guard::{self, Guard};
-use shop_core::runtime::metrics::OUTBOX_LEADER;
+use shop_core::runtime::metrics::{OUTBOX_LEADER, OUTBOX_SENT};
 use shop_core::runtime::settings::{KafkaSettings, Settings};
 use shop_core::runtime::{Backoff, Health, Runtime, Shutdown};
 use tokio::sync::watch;
@@ -70,6 +70,8 @@ pub async fn relay(
         register_probes(health, &db, &producer);
     }
     metrics::gauge!(OUTBOX_LEADER).set(0.0);
+    metrics::counter!(OUTBOX_SENT).increment(0);
+    retention::begin_counting(&settings.retention);
     let mut backoff = Backoff::with_base(FIRST_WAIT);
     while !shutdown.is_requested() {
         let Err(error) = term(settings, &db, &producer, &shutdown, &mut backoff).await else {

@@ -35,6 +35,13 @@ fn tables(settings: &RetentionSettings) -> [Prunable; 3] {
     ]
 }
 
+/// Makes the counters appear before anything is counted.
+pub(super) fn begin_counting(settings: &RetentionSettings) {
+    for Prunable { table, .. } in tables(settings) {
+        metrics::counter!(PRUNED_ROWS, "table" => table).increment(0);
+    }
+}
+
 /// Prunes for ever.
 pub(super) async fn keep_pruning(db: &Db, settings: &RetentionSettings) -> Infallible {
     let mut backoff = Backoff::new();

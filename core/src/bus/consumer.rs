@@ -23,7 +23,7 @@ use anyhow::anyhow;
 use tokio::task::JoinSet;
 
 use super::worker::{Fenced, Worker};
-use super::{Ping, Role};
+use super::{Ping, Role, group};
 use crate::db::Db;
 use crate::runtime::settings::Settings;
 use crate::runtime::{Health, Shutdown};
@@ -50,6 +50,7 @@ pub async fn consume<R: Role>(
     shutdown: Shutdown,
     health: Option<&Health>,
 ) -> anyhow::Result<()> {
+    group::begin_counting(role.name(), role.topics());
     let stop = shutdown.child();
     let mut workers = JoinSet::new();
     for number in 0..settings.consumer.workers.max(1) {

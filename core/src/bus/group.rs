@@ -1,4 +1,4 @@
-//! A member of a consumer group: its settings, and what a rebalance and the statistics tell.
+//! A member of a consumer group: its settings, what a rebalance and the statistics tell, and what it counts.
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,13 @@ use super::Partition;
 use super::client::{consumer_config, log};
 use crate::events::{Topic, TopicNames};
 use crate::runtime::metrics::{
-    KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_OUTCOMES, KAFKA_MESSAGES_PROCESSED, KAFKA_MESSAGES_SKIPPED,
-    STATUS_ERROR, STATUS_SUCCESS,
+    DEAD_LETTERS, KAFKA_CONSUMER_LAG, KAFKA_MESSAGES_OUTCOMES, KAFKA_MESSAGES_PROCESSED,
+    KAFKA_MESSAGES_SKIPPED, PARKED_RECORDS, STATUS_ERROR, STATUS_SUCCESS,
 };
 use crate::runtime::settings::Settings;
+
+/// What can become of a record.
+const OUTCOMES: [&str; 4] = ["applied", "duplicate", "refused", "skipped"];
 
 /// The consumer of one member.
 pub(super) type Member = StreamConsumer<Membership>;
@@ -206,4 +209,52 @@ pub(super) fn count_skipped(topic: Topic) {
 fn count(topic: Topic, status: &'static str, records: u64) {
     metrics::counter!(KAFKA_MESSAGES_PROCESSED, "topic" => topic.as_str(), "status" => status)
         .increment(records);
+}
+
+/// Makes the counters of what can not be handled appear.
+pub(super) fn count_nothing_skipped(topic: Topic) {
+    count_failed(topic, 0);
+    metrics::counter!(KAFKA_MESSAGES_SKIPPED, "topic" => topic.as_str()).increment(0);
+}
+
+/// Makes the counters of a role appear before anything is counted, so that rates are right from the first record on.
+pub(super) fn begin_counting(role: &'static str, topics: &[Topic]) {
+    for topic in topics {
+        let (topic, name) = (*topic, topic.as_str());
+        count_done(topic, 0);
+        count_nothing_skipped(topic);
+        for outcome in OUTCOMES {
+            metrics::counter!(KAFKA_MESSAGES_OUTCOMES, "topic" => name, "outcome" => outcome)
+                .increment(0);
+        }
+        metrics::counter!(DEAD_LETTERS, "consumer" => role, "topic" => name).increment(0);
+    }
+    metrics::gauge!(PARKED_RECORDS, "consumer" => role).increment(0.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn counters_are_there_before_anything_is_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || begin_counting("saga", &[Topic::Stock]));
+        let text = recorder.handle().render();
+        for line in [
+            r#"kafka_messages_processed_total{topic="stock",status="success"} 0"#,
+            r#"kafka_messages_processed_total{topic="stock",status="error"} 0"#,
+            r#"kafka_messages_outcomes_total{topic="stock",outcome="refused"} 0"#,
+            r#"kafka_messages_skipped_total{topic="stock"} 0"#,
+            r#"dead_letters_total{consumer="saga",topic="stock"} 0"#,
+            r#"parked_records{consumer="saga"} 0"#,
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in:\n{text}"
+            );
+        }
+    }
 }

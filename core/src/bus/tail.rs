@@ -53,6 +53,7 @@ impl Tail {
         client_id: &str,
         topic: Topic,
     ) -> Result<Self, BusError> {
+        group::count_nothing_skipped(topic);
         let consumer: StreamConsumer<Quiet> = consumer_config(settings, client_id)
             // The library wants a group to be named, and joins none as long as nothing is subscribed to.
             .set("group.id", format!("{}tail", settings.topics.prefix()))
