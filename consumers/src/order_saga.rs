@@ -97,7 +97,7 @@ async fn watch_payment_time(db: Db, settings: Arc<Settings>, shutdown: Shutdown)
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                tracing::warn!("failed to look for unpaid orders, trying again: {error:#}");
+                crate::complain("failed to look for unpaid orders, trying again", &error);
                 backoff.next()
             }
         };

@@ -78,7 +78,8 @@ pub async fn relay(
             break;
         };
         let wait = backoff.next();
-        tracing::warn!("relaying was interrupted, standing again in {wait:.1?}: {error:#}");
+        let what = format!("relaying was interrupted, standing again in {wait:.1?}");
+        crate::complain(&what, &error);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shutdown.requested() => {}

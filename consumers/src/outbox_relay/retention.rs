@@ -58,7 +58,8 @@ pub(super) async fn keep_pruning(db: &Db, settings: &RetentionSettings) -> Infal
             Err(error) => {
                 let pause = backoff.next().max(settings.interval);
                 let error = anyhow::Error::from(error);
-                tracing::warn!("failed to delete old rows, trying again in {pause:.1?}: {error:#}");
+                let what = format!("failed to delete old rows, trying again in {pause:.1?}");
+                crate::complain(&what, &error);
                 pause
             }
         };

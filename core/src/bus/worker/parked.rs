@@ -214,11 +214,13 @@ impl<R: Role> Worker<R> {
     }
 
     fn complain_of_parking(&self, what: &str, error: StoreError) {
+        let (role, passes) = (self.role.name(), error.is_retryable());
         let error = anyhow::Error::from(error);
-        tracing::warn!(
-            role = self.role.name(),
-            "failed to {what}, trying again: {error:#}"
-        );
+        if passes {
+            tracing::warn!(role, "failed to {what}, trying again: {error:#}");
+        } else {
+            tracing::error!(role, "failed to {what}, trying again: {error:#}");
+        }
     }
 }
 
