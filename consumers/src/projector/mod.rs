@@ -134,6 +134,10 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
         let views = probed.clone();
         async move { views.ping().await.map_err(|error| error.to_string()) }
     });
+    // Named from the start, so that nobody takes the program for ready before it consumes.
+    runtime
+        .health
+        .register("kafka", async || Err("waits for the views".to_owned()));
     if !prepare(&views, &runtime).await? {
         return Ok(());
     }
