@@ -113,6 +113,9 @@ pub async fn settle_orders(
     consumer: &str,
     records: &[OrderRecord],
 ) -> Result<Vec<Decision>, CommandError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
     db.transaction("settle_stock", async |tx| {
         let event_ids: Vec<EventId> = records.iter().map(|record| record.event_id).collect();
         let seen = inbox::seen(tx, consumer, &event_ids).await?;

@@ -8,10 +8,12 @@ use shop_core::commands::orders::{
     settle_verdicts,
 };
 use shop_core::commands::stock::{OrderRecord, settle_orders};
+use shop_core::db::Db;
 use shop_core::domain::order::{Actor, Shortage};
 use shop_core::domain::stock::{Decision, HoldState, OrderFacts, Units};
 use shop_core::domain::{EventId, Order, OrderStatus};
-use shop_core::events::EventType;
+use shop_core::events::{Encoding, EventType};
+use shop_core::runtime::settings::MysqlSettings;
 use shop_core::runtime::{clock, ids};
 use shop_core::testkit::TestDb;
 
@@ -188,4 +190,19 @@ async fn only_orders_whose_payment_time_has_run_out_are_called_off() {
         OrderStatus::Pending
     );
     db.take_outbox().await;
+}
+
+/// MySQL is nowhere here.
+#[tokio::test]
+async fn a_batch_that_asks_nothing_does_not_ask_mysql() {
+    let nowhere = MysqlSettings {
+        dsn: "mysql://nobody:x@127.0.0.1:1/nothing".to_owned(),
+        pool_size: 1,
+        timeout: Duration::from_secs(1),
+    };
+    let db = Db::new(&nowhere, Encoding::Json).expect("good settings");
+    let verdicts = settle_verdicts(&db, clock::now(), "test", &[]).await;
+    assert_eq!(verdicts.expect("nothing to ask"), []);
+    let decisions = settle_orders(&db, clock::now(), "test", &[]).await;
+    assert_eq!(decisions.expect("nothing to ask"), []);
 }

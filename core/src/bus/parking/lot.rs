@@ -259,12 +259,14 @@ impl Lot {
         let (obsolete, dead): (Vec<Source>, Vec<Source>) = letters
             .iter()
             .partition(|source| self.ledger.sent(**source, now));
-        let consumer = self.consumer;
-        let buried = self.db.transaction("bury_parked", async |tx| {
-            parked::bury(tx, consumer, &dead).await
-        });
-        let buried = buried.await;
-        self.answered(buried, now)?;
+        if !dead.is_empty() {
+            let consumer = self.consumer;
+            let buried = self.db.transaction("bury_parked", async |tx| {
+                parked::bury(tx, consumer, &dead).await
+            });
+            let buried = buried.await;
+            self.answered(buried, now)?;
+        }
         self.delete(&obsolete, now).await
     }
 

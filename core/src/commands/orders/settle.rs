@@ -55,6 +55,9 @@ pub async fn settle_verdicts(
     consumer: &str,
     records: &[VerdictRecord],
 ) -> Result<Vec<Settled>, CommandError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
     db.transaction("settle_orders", async |tx| {
         let event_ids: BTreeSet<EventId> = records.iter().map(|record| record.event_id).collect();
         let event_ids: Vec<EventId> = event_ids.into_iter().collect();

@@ -57,6 +57,9 @@ impl Lot {
         let consumer = self.consumer;
         let partitions: Vec<Partition> =
             self.partitions.difference(&self.unknown).copied().collect();
+        if partitions.is_empty() {
+            return Ok(());
+        }
         let found = self.db.transaction("look_at_parked", async |tx| {
             parked::heads(tx, consumer, &partitions).await
         });
