@@ -94,7 +94,7 @@ impl Hub {
         }
     }
 
-    /// How many watch.
+    /// How many watch, for tests.
     pub fn watching(&self) -> usize {
         self.lock().values().map(Vec::len).sum()
     }

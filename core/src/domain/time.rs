@@ -22,12 +22,6 @@ impl Timestamp {
         self.0
     }
 
-    /// This point in time plus some milliseconds (minus, if negative).
-    #[must_use]
-    pub const fn plus_millis(self, millis: i64) -> Self {
-        Self(self.0.saturating_add(millis))
-    }
-
     /// As a date and time with offset zero. A number outside the calendar (years ±9999) reads as 1970.
     pub fn to_datetime(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)

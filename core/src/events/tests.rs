@@ -15,6 +15,10 @@ use crate::domain::{
 
 const AT: Timestamp = Timestamp::from_millis(1_795_232_096_789);
 
+fn after(millis: i64) -> Timestamp {
+    Timestamp::from_millis(AT.millis() + millis)
+}
+
 fn uuid(n: u128) -> Uuid {
     Uuid::from_u128(0x0193_9f2e_0000_7000_8000_0000_0000_0000 + n)
 }
@@ -33,7 +37,7 @@ fn order() -> Order {
         to,
         reason: reason.map(str::to_owned),
         actor,
-        at: AT.plus_millis(i64::from(version)),
+        at: after(i64::from(version)),
     };
     Order {
         id: OrderId::from_uuid(uuid(3)),
@@ -52,7 +56,7 @@ fn order() -> Order {
             method: "card".into(),
             reference: "p-1".into(),
             amount: eur(500),
-            recorded_at: AT.plus_millis(3),
+            recorded_at: after(3),
             recorded_version: 3,
             refund_due_version: Some(4),
         }],
@@ -86,7 +90,7 @@ fn order() -> Order {
             ),
         ],
         created_at: AT,
-        updated_at: AT.plus_millis(4),
+        updated_at: after(4),
         deleted: false,
     }
 }
@@ -112,7 +116,7 @@ fn payload_of(kind: &EventType) -> (Topic, Payload) {
                 name: "Ada".into(),
                 email: "ada@example.org".into(),
                 created_at: AT,
-                updated_at: AT.plus_millis(1),
+                updated_at: after(1),
                 deleted: *kind == EventType::UserDeleted,
             };
             (Topic::Users, Payload::User(user))
@@ -125,7 +129,7 @@ fn payload_of(kind: &EventType) -> (Topic, Payload) {
                 description: "For tea".into(),
                 price: eur(250),
                 created_at: AT,
-                updated_at: AT.plus_millis(1),
+                updated_at: after(1),
                 deleted: *kind == EventType::ProductDeleted,
             };
             (Topic::Products, Payload::Product(product))

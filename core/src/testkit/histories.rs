@@ -46,7 +46,7 @@ impl Histories {
     }
 
     fn later(&mut self, at: Timestamp) -> Timestamp {
-        at.plus_millis(self.rng.i64(-5..5_000)) // clocks of several machines disagree a little
+        Timestamp::from_millis(at.millis() + self.rng.i64(-5..5_000)) // clocks of several machines disagree a little
     }
 
     fn price(&mut self) -> Money {
