@@ -96,6 +96,8 @@ pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, 
 
 /// Deletes a user and scrubs name and e-mail address.
 ///
+/// Their orders, all of them final by then, keep the name that was on them: an order is a record of a sale. `delete_order` takes it off.
+///
 /// Effects: updates `users`; appends `user.deleted`.
 /// Refusals: `NotFound`, `UserHasOpenOrders`, `VersionMismatch`; those of the key.
 pub async fn delete_user(db: &Db, call: &Call, id: UserId) -> Result<User, CommandError> {

@@ -30,7 +30,7 @@ pub struct Order {
     pub customer_id: UserId,
     /// The customer's name when the order was placed; empty once deleted.
     pub customer_name: String,
-    /// What was bought, in the order the customer gave; empty once deleted.
+    /// What was bought, in the order the customer gave.
     pub items: Vec<OrderItem>,
     /// The sum of all lines.
     pub total: Money,
@@ -44,7 +44,7 @@ pub struct Order {
     pub created_at: Timestamp,
     /// When this version came to be.
     pub updated_at: Timestamp,
-    /// Whether it was deleted; id, versions, statuses and times are left then.
+    /// Whether it was deleted. The customer's name is gone then; the rest stays, as a record of a sale that views no longer show.
     pub deleted: bool,
 }
 
