@@ -1,7 +1,7 @@
-//! Writes `docs/settings.md` and `.env.example` from the table, and fails when they are out of date.
+//! Writes `docs/settings.md`, `.env.example` and the settings in `README.md` from the table, and fails when they are out of date.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::parse;
 use super::table::{ALL, Fallback, Kind, Setting};
@@ -28,7 +28,7 @@ const DOCS_TAIL: &str = "
 ";
 
 const DOCS_END: &str = "
-This page and `.env.example` are written from `core/src/runtime/config/table.rs`: `UPDATE=1 cargo test -p shop-core config::docs`.
+This page, `.env.example` and the table in `README.md` are written from `core/src/runtime/config/table.rs`: `UPDATE=1 cargo test -p shop-core config::docs`.
 ";
 
 const ENV_HEAD: &str = "\
@@ -36,15 +36,19 @@ const ENV_HEAD: &str = "\
 # Written from core/src/runtime/config/table.rs: UPDATE=1 cargo test -p shop-core config::docs
 ";
 
+/// What the README says between these is written from the table.
+const README_BEGIN: &str = "<!-- settings, from core/src/runtime/config/table.rs -->\n";
+const README_END: &str = "<!-- end of settings -->";
+
+const README_HEAD: &str = "\
+| Variable | Default | What it is for |
+| --- | --- | --- |
+";
+
 fn page() -> String {
     let mut page = DOCS_HEAD.to_owned();
     for setting in ALL {
-        let default = match setting.fallback {
-            Fallback::Value("") => "(empty)".to_owned(),
-            Fallback::Value(value) => format!("`{value}`"),
-            Fallback::DevelopmentOnly(value) => format!("`{value}` *"),
-            Fallback::PerProgram => "see below".to_owned(),
-        };
+        let default = default_in_markdown(setting, "see below");
         let name = setting.name;
         let expected = expected_in_markdown(setting);
         let _ = writeln!(
@@ -62,6 +66,40 @@ fn page() -> String {
     }
     page.push_str(DOCS_END);
     page
+}
+
+fn default_in_markdown(setting: &Setting, per_program: &str) -> String {
+    match setting.fallback {
+        Fallback::Value("") => "(empty)".to_owned(),
+        Fallback::Value(value) => format!("`{value}`"),
+        Fallback::DevelopmentOnly(value) => format!("`{value}` *"),
+        Fallback::PerProgram => per_program.to_owned(),
+    }
+}
+
+/// The README with its table of settings as it should be.
+fn readme() -> String {
+    let readme = std::fs::read_to_string(path("README.md")).expect("README.md is there");
+    let (before, rest) = readme
+        .split_once(README_BEGIN)
+        .expect("README.md says where the settings begin");
+    let (_, after) = rest
+        .split_once(README_END)
+        .expect("README.md says where the settings end");
+    let mut table = README_HEAD.to_owned();
+    for setting in ALL {
+        let default = default_in_markdown(setting, "4001 to 4004, by program");
+        let _ = writeln!(
+            table,
+            "| `{}` | {default} | {} |",
+            setting.name, setting.doc
+        );
+    }
+    format!("{before}{README_BEGIN}{table}{README_END}{after}")
+}
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
 }
 
 fn expected_in_markdown(setting: &Setting) -> String {
@@ -110,7 +148,7 @@ fn example() -> String {
     reason = "UPDATE is the test's switch, no setting of a program"
 )]
 fn up_to_date(file: &str, wanted: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    let path = path(file);
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
         std::fs::write(&path, wanted)
             .unwrap_or_else(|error| panic!("{file} can not be written: {error}"));
@@ -131,4 +169,9 @@ fn the_page_tells_every_setting() {
 #[test]
 fn the_example_names_every_setting() {
     up_to_date(".env.example", &example());
+}
+
+#[test]
+fn the_readme_has_every_setting_in_a_table() {
+    up_to_date("README.md", &readme());
 }

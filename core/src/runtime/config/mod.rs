@@ -1,7 +1,7 @@
 //! Reads settings from the environment and checks them, all at once.
 //!
 //! To add one: 1. a row in `table.rs`, 2. a field in [`Settings`], 3. its line in [`Settings::read`], 4. `UPDATE=1 cargo test -p
-//! shop-core settings` writes `docs/settings.md` and `.env.example` anew.
+//! shop-core config::docs` writes `docs/settings.md`, `.env.example` and the table in `README.md` anew.
 
 #[cfg(test)]
 mod docs;

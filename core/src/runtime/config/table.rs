@@ -1,4 +1,4 @@
-//! Every setting, declared once: `docs/settings.md` and `.env.example` are written from this table.
+//! Every setting, declared once: `docs/settings.md`, `.env.example` and the settings in `README.md` are written from this table.
 
 use std::time::Duration;
 
