@@ -163,6 +163,26 @@ fn every_type_of_mutation_error_is_asked_for() {
     );
 }
 
+/// What stands in the README is tried by people who have nothing else yet.
+#[test]
+fn what_the_readme_shows_fits_the_schema() {
+    let schema = schema();
+    let readme = include_str!("../../../README.md");
+    let between = |begin: &'static str, end: &'static str| {
+        let shown = readme.split(begin).skip(1);
+        shown.filter_map(move |rest| Some(rest.split_once(end)?.0))
+    };
+    let shown: Vec<&str> = between("gql`", "`")
+        .chain(between("\"query\": \"", "\""))
+        .collect();
+    assert!(shown.len() >= 6, "only {shown:#?}");
+    for document in shown {
+        if let Err(problems) = ExecutableDocument::parse_and_validate(&schema, document, "README") {
+            panic!("{document} does not fit the schema: {problems}");
+        }
+    }
+}
+
 /// The compiler tells of a constant that no test uses; this of a file that has none.
 #[test]
 fn every_document_is_included_by_a_test() {
