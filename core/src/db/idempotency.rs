@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 
 use super::schema::idempotency_keys::dsl as t;
-use super::types::uuid_column;
+use super::types::{micros, uuid_column};
 use super::{Conn, StoreError};
 use crate::domain::{Principal, RequestKey};
 
@@ -200,8 +200,4 @@ pub async fn prune(
             .execute(conn)
             .await?;
     Ok(deleted)
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }

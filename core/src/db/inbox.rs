@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::parts::parts;
 use super::schema::processed_events::dsl as t;
+use super::types::micros;
 use super::{Conn, StoreError};
 use crate::domain::{EventId, Timestamp};
 
@@ -63,7 +64,7 @@ pub async fn prune(
         "DELETE /*+ INDEX(processed_events processed_events_age) */ FROM processed_events \
          WHERE processed_at < NOW(3) - INTERVAL ? MICROSECOND ORDER BY processed_at LIMIT ?",
     )
-    .bind::<BigInt, _>(i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX))
+    .bind::<BigInt, _>(micros(older_than))
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
     .execute(conn)
     .await?;

@@ -14,6 +14,7 @@ use diesel::sql_types::{BigInt, Binary};
 use diesel_async::RunQueryDsl;
 
 use super::schema::orders;
+use super::types::micros;
 use super::{Conn, StoreError};
 use crate::domain::{OrderId, OrderStatus, UserId};
 
@@ -53,7 +54,7 @@ pub async fn unpaid_for(
         "SELECT id FROM orders WHERE awaiting_payment_since <= NOW(3) - INTERVAL ? MICROSECOND \
          ORDER BY awaiting_payment_since LIMIT ?",
     )
-    .bind::<BigInt, _>(i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX))
+    .bind::<BigInt, _>(micros(timeout))
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
     .load(conn)
     .await?;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use self::unsent::condition;
 use super::parts::{fitting, parts};
 use super::schema::outbox::dsl as t;
-use super::types::uuid_column;
+use super::types::{micros, uuid_column};
 use super::{Conn, StoreError};
 use crate::domain::limits::EVENT_BYTES;
 use crate::domain::{EventId, Timestamp};
@@ -176,10 +176,6 @@ pub async fn prune(
     .execute(conn)
     .await?;
     Ok(deleted)
-}
-
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Takes all events of some aggregates out, sent or not, in their order.

@@ -145,6 +145,14 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
         .for_update()
         .load(conn)
         .await?;
+    with_lines(conn, rows, orders).await
+}
+
+async fn with_lines(
+    conn: &mut Conn,
+    rows: Vec<HoldRow>,
+    orders: &[OrderId],
+) -> Result<Vec<Hold>, StoreError> {
     let lines: Vec<LineRow> = stock_order_lines::table
         .filter(stock_order_lines::order_id.eq_any(orders))
         .order((stock_order_lines::order_id, stock_order_lines::line))
@@ -201,13 +209,7 @@ pub async fn holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>, Sto
         .select(HoldRow::as_select())
         .load(conn)
         .await?;
-    let lines: Vec<LineRow> = stock_order_lines::table
-        .filter(stock_order_lines::order_id.eq_any(orders))
-        .order((stock_order_lines::order_id, stock_order_lines::line))
-        .select(LineRow::as_select())
-        .load(conn)
-        .await?;
-    assemble(rows, lines)
+    with_lines(conn, rows, orders).await
 }
 
 fn hold(row: &HoldRow, rows: Vec<LineRow>) -> Result<Hold, StoreError> {

@@ -1,6 +1,7 @@
 //! How the rules' types stand in columns: ids as `BINARY(16)`, times as `DATETIME(3)` in UTC.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use diesel::deserialize::{self, FromSql};
 use diesel::mysql::{Mysql, MysqlValue};
@@ -59,4 +60,9 @@ pub fn money(minor: i64, currency: &str) -> Result<Money, StoreError> {
 /// The status of a column.
 pub fn status(word: &str) -> Result<OrderStatus, StoreError> {
     OrderStatus::from_str(word).map_err(|_| StoreError::corrupt("status", word))
+}
+
+/// A span of time as statements take it: `INTERVAL ? MICROSECOND`.
+pub(super) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
