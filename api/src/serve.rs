@@ -75,16 +75,9 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
 }
 
 fn register(health: &shop_core::runtime::Health, db: &Db, views: &Views, feed: &Feed) {
-    let (db, views, feed) = (db.clone(), views.clone(), feed.clone());
-    let words = |error: anyhow::Error| format!("{error:#}");
-    health.register("mysql", move || {
-        let db = db.clone();
-        async move { db.ping().await.map_err(|error| words(error.into())) }
-    });
-    health.register("mongodb", move || {
-        let views = views.clone();
-        async move { views.ping().await.map_err(|error| words(error.into())) }
-    });
+    db.probe_for(health);
+    views.probe_for(health);
+    let feed = feed.clone();
     health.register("kafka", move || {
         let feed = feed.clone();
         async move { feed.probe().await }

@@ -8,17 +8,7 @@ pub mod stock_reservation;
 
 use shop_core::bus::{BusError, HandleError};
 use shop_core::commands::CommandError;
-use shop_core::db::{Db, StoreError};
-use shop_core::runtime::Runtime;
-
-/// Lets `/readyz` ask MySQL.
-fn probe_mysql(runtime: &Runtime, db: &Db) {
-    let db = db.clone();
-    runtime.health.register("mysql", move || {
-        let db = db.clone();
-        async move { db.ping().await.map_err(|error| error.to_string()) }
-    });
-}
+use shop_core::db::StoreError;
 
 /// What a failed command means for the batch: either the store is away, or a record can not be handled as it is.
 fn handle_error(error: CommandError, context: &'static str) -> HandleError {

@@ -117,7 +117,7 @@ const WATCH_STOPPED: &str = "the watch over payment times stopped";
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
-    crate::probe_mysql(&runtime, &db);
+    db.probe_for(&runtime.health);
     let mut watch = tokio::spawn(watch_payment_time(
         db.clone(),
         settings.clone(),

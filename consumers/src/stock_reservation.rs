@@ -98,7 +98,7 @@ fn facts(order: &Order) -> OrderFacts {
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = Db::new(&settings.mysql, settings.kafka.encoding)?;
-    crate::probe_mysql(&runtime, &db);
+    db.probe_for(&runtime.health);
     let role = Arc::new(StockReservation::new(db.clone()));
     bus::consume(
         role,

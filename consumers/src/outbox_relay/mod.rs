@@ -175,15 +175,7 @@ impl CurrentProducer {
 }
 
 fn register_probes(health: &Health, db: &Db, producer: &CurrentProducer) {
-    let db = db.clone();
-    health.register("mysql", move || {
-        let db = db.clone();
-        async move {
-            db.ping()
-                .await
-                .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
-        }
-    });
+    db.probe_for(health);
     let producer = producer.clone();
     health.register("kafka", move || {
         let ping = producer.get().pinger();

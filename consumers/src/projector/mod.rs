@@ -127,13 +127,9 @@ impl<S: StatusSink> Role for Projector<S> {
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let settings = &runtime.settings;
     let db = parking_db(settings)?;
-    crate::probe_mysql(&runtime, &db);
+    db.probe_for(&runtime.health);
     let views = Views::connect(&settings.mongo, NAME).await?;
-    let probed = views.clone();
-    runtime.health.register("mongodb", move || {
-        let views = probed.clone();
-        async move { views.ping().await.map_err(|error| error.to_string()) }
-    });
+    views.probe_for(&runtime.health);
     // Named from the start, so that nobody takes the program for ready before it consumes.
     runtime
         .health

@@ -20,6 +20,7 @@ use futures::FutureExt;
 
 use super::{Conn, StoreError, connect};
 use crate::events::Encoding;
+use crate::runtime::Health;
 use crate::runtime::failpoint::{self, Step};
 use crate::runtime::metrics::{
     MYSQL_POOL_CONNECTIONS, MYSQL_TRANSACTION_DURATION, MYSQL_TRANSACTION_RETRIES,
@@ -112,6 +113,19 @@ impl Db {
             Ok::<_, StoreError>(())
         })
         .await
+    }
+
+    /// Lets `/readyz` ask MySQL.
+    pub fn probe_for(&self, health: &Health) {
+        let db = self.clone();
+        health.register("mysql", move || {
+            let db = db.clone();
+            async move {
+                db.ping()
+                    .await
+                    .map_err(|error| format!("{:#}", anyhow!(error)))
+            }
+        });
     }
 
     /// Runs `work` in one transaction: commits if it succeeds, rolls back if it fails, and starts over, a few times, if

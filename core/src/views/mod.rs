@@ -41,6 +41,7 @@ pub use page::{Page, PageRequest, Take};
 pub use products::{ProductFilter, ProductSort};
 pub use users::UserFilter;
 
+use crate::runtime::Health;
 use crate::runtime::settings::MongoSettings;
 
 /// The database when the address names none.
@@ -102,6 +103,20 @@ impl Views {
         self.within(self.database.run_command(doc! { "ping": 1 }))
             .await?;
         Ok(())
+    }
+
+    /// Lets `/readyz` ask the server.
+    pub fn probe_for(&self, health: &Health) {
+        let views = self.clone();
+        health.register("mongodb", move || {
+            let views = views.clone();
+            async move {
+                views
+                    .ping()
+                    .await
+                    .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+            }
+        });
     }
 
     /// Makes the collections and their indexes, where they are missing, in the generation that this works on. Several
