@@ -200,9 +200,9 @@ impl Member {
         shop: &mut Shop,
         site: &mut Site,
         records: Vec<Polled>,
-        closes: bool,
+        can_close: bool,
     ) -> Settled {
-        let sorted = if closes {
+        let sorted = if can_close {
             sort(records, &self.ledger)
         } else {
             sort(records, &self.ledger.emptied())
