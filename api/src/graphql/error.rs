@@ -10,6 +10,7 @@ use shop_core::domain::{OrderId, Timestamp, Version};
 use shop_core::events::TraceParent;
 
 use super::scalar::{DateTime, rfc3339};
+use crate::live::cursor::BadCursor;
 
 /// Why an operation could not be answered. `Display` is what the client reads, and holds nothing of the inside.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub enum ApiError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// The cursor that a subscription should go on from can not be used.
+    InvalidCursor(BadCursor),
     /// What a subscription should follow does not exist.
     NotFound(String),
     /// The view does not have the version yet that a query wants; it will.
@@ -67,6 +70,11 @@ impl ApiError {
         }
     }
 
+    /// A subscription's cursor that can not be used.
+    pub const fn bad_cursor(problem: BadCursor) -> Self {
+        Self::InvalidCursor(problem)
+    }
+
     /// A change of which nobody said whether it was made.
     pub fn outcome_unknown(cause: impl Into<anyhow::Error>) -> Self {
         Self::OutcomeUnknown(Arc::new(cause.into()))
@@ -86,6 +94,7 @@ impl ApiError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::BadUserInput { .. } => code::BAD_USER_INPUT,
+            Self::InvalidCursor(_) => code::INVALID_CURSOR,
             Self::NotFound(_) => code::NOT_FOUND,
             Self::NotYet { .. } => code::NOT_YET,
             Self::BeforeCreation { .. } => code::BEFORE_CREATION,
@@ -116,6 +125,8 @@ impl ApiError {
                     ("currentVersion", there.map_or(Value::Null, Into::into)),
                 ]
             }
+            Self::BadUserInput { argument, .. } => vec![("argument", (*argument).into())],
+            Self::InvalidCursor(_) => vec![("argument", "after".into())],
             Self::BeforeCreation { created_at, .. } => vec![("createdAt", time(created_at))],
             Self::InTheFuture { now, .. } => vec![("now", time(now))],
             _ => Vec::new(),
@@ -127,6 +138,7 @@ impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BadUserInput { argument, problem } => write!(f, "argument {argument}: {problem}"),
+            Self::InvalidCursor(problem) => write!(f, "argument after: {problem}"),
             Self::NotFound(what) => write!(f, "{what} does not exist"),
             Self::NotYet {
                 id,
@@ -185,6 +197,8 @@ pub mod code {
     pub const RESPONSE_TOO_LARGE: &str = "RESPONSE_TOO_LARGE";
     /// An argument or variable can not be read.
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    /// The cursor that a subscription should go on from can not be used: begin without one.
+    pub const INVALID_CURSOR: &str = "INVALID_CURSOR";
     /// What a subscription should follow does not exist.
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// The view does not have the version yet that a query wants.
@@ -273,6 +287,7 @@ fn log(error: &ApiError, trace: &TraceParent) {
         ApiError::Internal(cause) => tracing::error!(trace_id, "a request failed: {cause:#}"),
         ApiError::DeadlineExceeded => tracing::warn!(trace_id, "a request passed its deadline"),
         ApiError::BadUserInput { .. }
+        | ApiError::InvalidCursor(_)
         | ApiError::NotFound(_)
         | ApiError::NotYet { .. }
         | ApiError::BeforeCreation { .. }

@@ -1,5 +1,9 @@
-//! `POST /graphql` with `Accept: text/event-stream`: one operation whose answers are server-sent events, by the "distinct
-//! connections mode" of `graphql-sse`. `curl -N` is client enough.
+//! `/graphql` with `Accept: text/event-stream`: one operation whose answers are server-sent events, by the "distinct
+//! connections mode" of `graphql-sse`. `curl -N` is client enough. By GET too, since a browser's `EventSource` knows nothing
+//! else: then no mutation, and not for pages of other origins.
+//!
+//! An event of a stream that can be gone on with has the item's cursor as its id. A client that lost its connection gives the
+//! last one back in `Last-Event-ID`, a browser by itself, and the stream goes on after it.
 //!
 //! Nothing is made ahead of the client's reading; one that does not read is given up after the same time as on a socket.
 
@@ -9,7 +13,7 @@ use std::time::Duration;
 
 use async_graphql::Request;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream::{self, StreamExt as _};
 use shop_core::events::TraceParent;
@@ -19,8 +23,10 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
+use super::execute::has_one_root;
 use super::operations::{Started, Step};
 use super::post::TRACE_ID;
+use crate::graphql::subscription::EventIds;
 
 /// The media type of such an answer.
 pub const EVENT_STREAM: &str = "text/event-stream";
@@ -30,13 +36,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(12);
 const COMMENT: &str = ":\n\n";
 /// The last event. Browsers pass over one without data.
 const COMPLETE: &str = "event: complete\ndata:\n\n";
-/// What a client is told instead when the program stops: come back after so many milliseconds.
+/// What the client of a stream is told at the beginning, and when the program stops: to come back after so many milliseconds.
 const COME_BACK: &str = "retry: 1000\n\n";
+/// What a client that comes back had last.
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Events that wait for the connection.
 const UNSENT: usize = 1;
 
 /// Runs one operation.
-pub fn respond(edge: &Edge, request: Request, trace: TraceParent) -> Response {
+pub fn respond(
+    edge: &Edge,
+    headers: &HeaderMap,
+    mut request: Request,
+    trace: TraceParent,
+) -> Response {
+    let ids = EventIds::after(last_event_id(headers));
+    // The events of several root fields come as they like: then none has an id.
+    if has_one_root(&mut request) {
+        request = request.data(ids.clone());
+    }
     let trace_id = HeaderValue::from_str(trace.trace_id());
     let fixed = HeaderValue::from_static;
     let headers: [(HeaderName, HeaderValue); 4] = [
@@ -53,7 +71,7 @@ pub fn respond(edge: &Edge, request: Request, trace: TraceParent) -> Response {
     let patience = edge.settings.socket.write_timeout;
     let shutdown = edge.shutdown.clone();
     edge.engine.tasks().spawn(async move {
-        let reason = send(started, &events, &shutdown, patience).await;
+        let reason = send(started, &ids, &events, &shutdown, patience).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
     let body = stream::unfold(unsent, async |mut unsent| {
@@ -66,13 +84,15 @@ pub fn respond(edge: &Edge, request: Request, trace: TraceParent) -> Response {
 /// Sends an operation's answers until it, the client or the program ends. Returns which.
 async fn send(
     started: Started,
+    ids: &EventIds,
     events: &Sender<String>,
     shutdown: &Shutdown,
     patience: Duration,
 ) -> &'static str {
     let Started { once, mut steps } = started;
     let mut stopped = pin!(shutdown.requested());
-    let mut event = COMMENT.to_owned(); // so that the client knows at once that it was heard
+    // So that the client knows at once that it was heard.
+    let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
     loop {
         match timeout(patience, events.send(event)).await {
@@ -90,8 +110,8 @@ async fn send(
                 COME_BACK.to_owned()
             }
             step = steps.next() => match step {
-                Some(Step::Next(result)) => next(&result),
-                Some(Step::Error(errors)) => next(&format!(r#"{{"errors":{errors}}}"#)),
+                Some(Step::Next(result)) => next(&result, ids.take()),
+                Some(Step::Error(errors)) => next(&format!(r#"{{"errors":{errors}}}"#), None),
                 None => {
                     over = Some("completed");
                     COMPLETE.to_owned()
@@ -102,8 +122,18 @@ async fn send(
     }
 }
 
-fn next(result: &str) -> String {
-    format!("event: next\ndata: {result}\n\n")
+fn next(result: &str, id: Option<String>) -> String {
+    match id {
+        Some(id) => format!("event: next\nid: {id}\ndata: {result}\n\n"),
+        None => format!("event: next\ndata: {result}\n\n"),
+    }
+}
+
+/// Browsers send none when they had none; an empty one is none.
+fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(LAST_EVENT_ID)?;
+    let id = String::from_utf8_lossy(id.as_bytes()); // what is no text is no cursor, and refused as one
+    (!id.is_empty()).then(|| id.into_owned())
 }
 
 #[cfg(test)]
@@ -131,7 +161,8 @@ mod tests {
         };
         let (events, _unread) = mpsc::channel(UNSENT);
         let begun = Instant::now();
-        let reason = send(started, &events, &Shutdown::new(), PATIENCE).await;
+        let ids = EventIds::default();
+        let reason = send(started, &ids, &events, &Shutdown::new(), PATIENCE).await;
         assert_eq!((reason, begun.elapsed()), ("slow", PATIENCE));
         assert_eq!(made.load(Ordering::Relaxed), 1);
     }
@@ -144,10 +175,12 @@ mod tests {
         };
         let (events, mut read) = mpsc::channel(UNSENT);
         let begun = Instant::now();
-        let sending =
-            tokio::spawn(async move { send(started, &events, &Shutdown::new(), PATIENCE).await });
-        for number in 0..3 {
-            assert_eq!(read.recv().await.as_deref(), Some(COMMENT));
+        let sending = tokio::spawn(async move {
+            let ids = EventIds::default();
+            send(started, &ids, &events, &Shutdown::new(), PATIENCE).await
+        });
+        for (number, expected) in (0..).zip([COME_BACK, COMMENT, COMMENT]) {
+            assert_eq!(read.recv().await.as_deref(), Some(expected));
             assert_eq!(begun.elapsed(), number * KEEP_ALIVE);
         }
         drop(read);

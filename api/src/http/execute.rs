@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, OperationType, Selection,
+};
 use async_graphql::{Positioned, Request, Response, ServerError, Value};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use shop_core::events::TraceParent;
@@ -76,7 +78,8 @@ impl Engine {
         match inspect(&mut request) {
             Err(error) => refused(error, trace),
             Ok(Some(OperationType::Subscription)) => {
-                let problem = "subscriptions run over WebSocket, or over POST with \"accept: text/event-stream\"";
+                let problem =
+                    "subscriptions run over WebSocket, or with \"accept: text/event-stream\"";
                 refused(
                     coded(code::BAD_REQUEST, ServerError::new(problem, None)),
                     trace,
@@ -185,6 +188,30 @@ fn inspect(request: &mut Request) -> Result<Option<OperationType>, ServerError> 
     }
     request.variables = variables;
     Ok(kind)
+}
+
+/// Whether a request asks for one field of the root, and for it alone.
+pub(super) fn has_one_root(request: &mut Request) -> bool {
+    let only = |operation: &OperationDefinition| {
+        let items = &operation.selection_set.node.items;
+        matches!(&items[..], [one] if matches!(one.node, Selection::Field(_)))
+    };
+    chosen(request).is_some_and(|operation| only(&operation.node))
+}
+
+/// Whether a request is a mutation.
+pub(super) fn is_mutation(request: &mut Request) -> bool {
+    chosen(request).is_some_and(|operation| operation.node.ty == OperationType::Mutation)
+}
+
+/// The operation that is asked for, if the document can be read.
+fn chosen(request: &mut Request) -> Option<&Positioned<OperationDefinition>> {
+    if nesting::is_too_deep(&request.query) {
+        return None;
+    }
+    let name = request.operation_name.clone();
+    let name = name.as_deref().filter(|name| !name.is_empty());
+    operation(request.parsed_query().ok()?, name)
 }
 
 fn operation<'a>(

@@ -106,7 +106,7 @@ fn preflight() -> Response {
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("content-type, traceparent"),
+            HeaderValue::from_static("content-type, traceparent, last-event-id"),
         ),
         (header::ACCESS_CONTROL_MAX_AGE, REMEMBER),
     ];

@@ -1,7 +1,7 @@
 //! HTTP: one endpoint for GraphQL, the page that speaks to it, and the routes for those who watch the program.
 //!
-//! `POST /graphql` runs one operation, `GET /graphql` only upgrades to a WebSocket, `GET /` is `GraphiQL`. Knows nothing of
-//! the schema but how to run a request on it.
+//! `POST /graphql` runs one operation, `GET /graphql` upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
+//! nothing of the schema but how to run a request on it.
 //!
 //! `gate` says who may call. `execute` runs requests; `operations` those whose answers come one after the other, which
 //! `socket` and `events` carry. To add a transport: a file that frames `operations::Step`s.
@@ -11,6 +11,7 @@ mod body;
 mod events;
 pub mod execute;
 mod gate;
+mod get;
 mod nesting;
 mod operations;
 mod places;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing;
 use shop_core::events::TraceParent;
 use shop_core::runtime::health::Health;
 use shop_core::runtime::metrics::HTTP_REQUEST_DURATION;
@@ -67,7 +68,7 @@ pub fn router(
         shutdown: shutdown.clone(),
     };
     let graphql = Router::new()
-        .route("/graphql", get(socket::upgrade).post(post::graphql))
+        .route("/graphql", routing::get(get::graphql).post(post::graphql))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(edge);
     let page = match environment {

@@ -29,19 +29,12 @@ pub async fn graphql(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let trace = trace_of(&headers);
-    let media_type = media_type(&headers);
     let request = match read(&headers, body) {
         Ok(request) => request,
-        Err((status, problem)) => {
-            let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
-            dress(&mut error, &trace);
-            let response = async_graphql::Response::from_errors(vec![error]);
-            let ran = false;
-            return render(status, media_type, Answer { response, ran }, &trace);
-        }
+        Err((status, problem)) => return reject(status, problem, &headers, &trace),
     };
     if accepts(&headers, EVENT_STREAM) {
-        return events::respond(&edge, request, trace);
+        return events::respond(&edge, &headers, request, trace);
     }
     let answer = edge.engine.run(request, &trace).await;
     let status = if answer.ran {
@@ -49,7 +42,21 @@ pub async fn graphql(
     } else {
         StatusCode::BAD_REQUEST
     };
-    render(status, media_type, answer, &trace)
+    render(status, media_type(&headers), answer, &trace)
+}
+
+/// Answers what is no request to run.
+pub fn reject(
+    status: StatusCode,
+    problem: String,
+    headers: &HeaderMap,
+    trace: &TraceParent,
+) -> Response {
+    let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
+    dress(&mut error, trace);
+    let response = async_graphql::Response::from_errors(vec![error]);
+    let ran = false;
+    render(status, media_type(headers), Answer { response, ran }, trace)
 }
 
 fn read(
@@ -87,7 +94,8 @@ fn media_type(headers: &HeaderMap) -> &'static str {
     }
 }
 
-fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+/// Whether a client says that it takes a media type.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut accepted = headers.get_all(header::ACCEPT).iter();
     accepted.any(|value| value.to_str().is_ok_and(|text| text.contains(media_type)))
 }

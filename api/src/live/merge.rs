@@ -30,6 +30,11 @@ impl Merge {
         self.told = order.version;
     }
 
+    /// Goes on after a version that was told to the same client before.
+    pub const fn go_on_after(&mut self, version: Version) {
+        self.told = version;
+    }
+
     /// Takes one state, whether it is new, a repeat, out of order or far ahead.
     pub fn offer(&mut self, order: &Order) -> Offer {
         let missed: Option<Vec<Order>> = (self.told + 1..=order.version)

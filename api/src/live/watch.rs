@@ -1,12 +1,15 @@
-//! One watcher of one order: a snapshot first, then every newer version exactly once, in order.
+//! One watcher of one order: a snapshot first, or what was missed since a cursor, then every newer version exactly once, in
+//! order.
 //!
-//! It registers at the hub first and reads the view second, so nothing falls between the two. Whatever the hub could not
+//! The view has the order's whole timeline and every copy of this program reads the same view, so a cursor is good on any of
+//! them, at any time. It registers at the hub first and reads the view second, so nothing falls between the two. Whatever the hub could not
 //! keep for it is read from the view, which is written before a status is published.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shop_core::domain::order::TimelineEntry;
 use shop_core::domain::{Order, OrderId};
 use shop_core::runtime::backoff::Backoff;
 use shop_core::runtime::failpoint::{self, Step};
@@ -14,6 +17,7 @@ use shop_core::runtime::guard::{self, Guard};
 use shop_core::views::{DeletedOrder, OrderState, Views};
 use tokio::time::{Instant, timeout};
 
+use super::cursor::{BadCursor, Known, OrderPlace};
 use super::hub::{Hub, Mail, Mailbox};
 use super::merge::{Merge, Offer};
 use crate::graphql::error::ApiError;
@@ -42,16 +46,40 @@ impl ReadOrders for Views {
     }
 }
 
+/// One version of an order, as a watcher is told.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Why it is told.
+    pub kind: Kind,
+    /// The order as of this version.
+    pub order: Arc<Order>,
+}
+
+/// Why something is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The stream begins with it, as it is now.
+    Snapshot,
+    /// It happened after the client's cursor and before now.
+    Missed,
+    /// It has just happened.
+    Live,
+    /// The client's cursor leads nowhere; as the order is now.
+    Resync,
+}
+
 /// A watcher; its place at the hub is given up when it is dropped.
 #[derive(Debug)]
 pub struct Watch<R> {
     order_id: OrderId,
     mailbox: Mailbox,
     views: R,
+    /// Where the client stands; `None` if it begins.
+    after: Option<Known<OrderPlace>>,
     merge: Merge,
-    /// The newest state that was told; `None` before the snapshot.
+    /// The newest state that was told or needs no telling; `None` before the view was read.
     newest: Option<Arc<Order>>,
-    ready: VecDeque<Arc<Order>>,
+    ready: VecDeque<Change>,
     ended: bool,
 }
 
@@ -62,6 +90,7 @@ impl<R: ReadOrders> Watch<R> {
             order_id,
             mailbox: hub.watch(order_id),
             views,
+            after: None,
             merge: Merge::default(),
             newest: None,
             ready: VecDeque::new(),
@@ -69,11 +98,18 @@ impl<R: ReadOrders> Watch<R> {
         }
     }
 
+    /// The same for a client that was told before, up to a cursor.
+    #[must_use]
+    pub fn after(mut self, cursor: Option<Known<OrderPlace>>) -> Self {
+        self.after = cursor;
+        self
+    }
+
     /// The next state; waits for it. `None` once the order is deleted, or after an error.
-    pub async fn next(&mut self) -> Option<Result<Arc<Order>, ApiError>> {
+    pub async fn next(&mut self) -> Option<Result<Change, ApiError>> {
         loop {
-            if let Some(order) = self.ready.pop_front() {
-                return Some(Ok(order));
+            if let Some(change) = self.ready.pop_front() {
+                return Some(Ok(change));
             }
             if self.ended {
                 return None;
@@ -90,12 +126,13 @@ impl<R: ReadOrders> Watch<R> {
             return self.begin().await;
         }
         match self.mailbox.next().await {
-            Mail::State(order) if self.take(&order) => Ok(()),
+            Mail::State(order) if self.take(&order, Kind::Live) => Ok(()),
             Mail::State(_) | Mail::Lagged => self.catch_up().await,
         }
     }
 
-    /// Reads the snapshot, and waits a bounded time for an order that was created a moment ago.
+    /// Reads the view for the first time, and waits a bounded time for what it should have and has not: an order that was
+    /// created a moment ago, or, while the views change their generation, the version that another copy told.
     async fn begin(&mut self) -> Result<(), ApiError> {
         let deadline = Instant::now() + APPEARS_WITHIN;
         loop {
@@ -104,27 +141,73 @@ impl<R: ReadOrders> Watch<R> {
             if !guard::is_on(Guard::RegisterBeforeRead) {
                 self.mailbox = self.mailbox.anew();
             }
+            let ahead = self.ahead_of(view.as_ref());
             match view {
-                Some(OrderState::Live(order)) => {
-                    let order = Arc::<Order>::from(order);
-                    self.merge.snapshot(&order);
-                    self.newest = Some(Arc::clone(&order));
-                    self.ready.push_back(order);
+                Some(OrderState::Live(order)) if ahead.is_none() => {
+                    self.begin_with(&Arc::from(order));
                     return Ok(());
                 }
-                None if Instant::now() < deadline => {
+                Some(OrderState::Deleted(rest)) if ahead.is_none() => {
+                    return self.begin_deleted(&rest);
+                }
+                _ if Instant::now() < deadline => {
                     // Woken by the hub or by the clock, the view is looked at again.
                     let _ = timeout(LOOK_EVERY, self.mailbox.next()).await;
                 }
-                Some(OrderState::Deleted(_)) | None => {
-                    return Err(ApiError::NotFound(self.order_id.to_string()));
-                }
+                _ => return Err(ahead.unwrap_or_else(|| self.not_found())),
             }
         }
     }
 
+    /// What to say to a client whose cursor is ahead of the view.
+    fn ahead_of(&self, view: Option<&OrderState>) -> Option<ApiError> {
+        let Some(Known::Place(place)) = self.after else {
+            return None;
+        };
+        (place.version > view?.version())
+            .then(|| ApiError::bad_cursor(BadCursor::InTheFuture(place.version)))
+    }
+
+    /// The first items: what the cursor lacks, or the order as it is.
+    fn begin_with(&mut self, order: &Arc<Order>) {
+        self.newest = Some(Arc::clone(order));
+        let kind = match self.after {
+            None => Kind::Snapshot,
+            Some(Known::Place(place)) if is_in(&order.timeline, place) => {
+                self.merge.go_on_after(place.version);
+                if self.take(order, Kind::Missed) {
+                    return;
+                }
+                Kind::Resync
+            }
+            Some(_) => Kind::Resync,
+        };
+        self.merge.snapshot(order);
+        let order = Arc::clone(order);
+        self.ready.push_back(Change { kind, order });
+    }
+
+    /// Of a deleted order nothing is left to tell: the stream ends if nothing but the deletion was missed.
+    fn begin_deleted(&mut self, rest: &DeletedOrder) -> Result<(), ApiError> {
+        let has_all = match self.after {
+            Some(Known::Place(place)) => {
+                place.version + 1 >= rest.version && is_in(&rest.timeline, place)
+            }
+            Some(Known::OtherLayout) | None => false,
+        };
+        if !has_all {
+            return Err(self.not_found());
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    fn not_found(&self) -> ApiError {
+        ApiError::NotFound(self.order_id.to_string())
+    }
+
     /// Whether the state told all that was missing up to it.
-    fn take(&mut self, order: &Order) -> bool {
+    fn take(&mut self, order: &Order, kind: Kind) -> bool {
         let Offer::Tell(missed) = self.merge.offer(order) else {
             return false;
         };
@@ -133,7 +216,7 @@ impl<R: ReadOrders> Watch<R> {
                 self.ended = true;
             } else {
                 self.newest = Some(Arc::clone(&order));
-                self.ready.push_back(order);
+                self.ready.push_back(Change { kind, order });
             }
         }
         true
@@ -148,12 +231,12 @@ impl<R: ReadOrders> Watch<R> {
                 tokio::time::sleep(backoff.next()).await;
             }
             let filled = match self.views.read(self.order_id).await {
-                Ok(Some(OrderState::Live(order))) => self.take(&order),
+                Ok(Some(OrderState::Live(order))) => self.take(&order, Kind::Live),
                 Ok(Some(OrderState::Deleted(rest))) => {
                     let told = self
                         .newest
                         .clone()
-                        .is_some_and(|newest| self.take(&revive(&newest, rest)));
+                        .is_some_and(|newest| self.take(&revive(&newest, rest), Kind::Live));
                     self.ended = true;
                     told
                 }
@@ -178,6 +261,13 @@ impl<R: ReadOrders> Watch<R> {
     }
 }
 
+/// Whether a history has a version, made at that time.
+fn is_in(timeline: &[TimelineEntry], place: OrderPlace) -> bool {
+    let mut entries = timeline.iter().rev();
+    let found = entries.find(|entry| entry.version == place.version);
+    found.is_some_and(|entry| entry.at == place.at)
+}
+
 /// A deleted order as far as it can be told: what was told last, with the timeline that is left.
 fn revive(newest: &Order, rest: DeletedOrder) -> Order {
     Order {
@@ -191,178 +281,4 @@ fn revive(newest: &Order, rest: DeletedOrder) -> Order {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::live::hub::tests::an_order_at;
-
-    /// Views that answer what the test lined up, the last answer again and again.
-    #[derive(Clone)]
-    struct Answers(Arc<Mutex<VecDeque<Answer>>>);
-
-    type Answer = Result<Option<OrderState>, ApiError>;
-
-    impl Answers {
-        fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-            Self(Arc::new(Mutex::new(answers.into_iter().collect())))
-        }
-
-        fn push(&self, answer: Answer) {
-            let mut answers = self.0.lock().expect("no panic while locked");
-            answers.clear();
-            answers.push_back(answer);
-        }
-    }
-
-    impl ReadOrders for Answers {
-        async fn read(&self, _: OrderId) -> Result<Option<OrderState>, ApiError> {
-            let mut answers = self.0.lock().expect("no panic while locked");
-            if answers.len() > 1 {
-                answers.pop_front().expect("more than one")
-            } else {
-                answers.front().expect("at least one").clone()
-            }
-        }
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "the form of an answer")]
-    fn live(version: u32) -> Answer {
-        Ok(Some(OrderState::Live(Box::new(an_order_at(version)))))
-    }
-
-    fn deleted() -> Order {
-        let mut order = an_order_at(6);
-        order.delete(order.updated_at).expect("delivered");
-        order
-    }
-
-    fn state_of_deleted() -> OrderState {
-        let order = deleted();
-        OrderState::Deleted(DeletedOrder {
-            id: order.id,
-            version: order.version,
-            status: order.status,
-            timeline: order.timeline,
-            created_at: order.created_at,
-            updated_at: order.updated_at,
-        })
-    }
-
-    fn watching(views: &Answers) -> (Hub, Watch<Answers>) {
-        let hub = Hub::new();
-        let watch = Watch::new(&hub, views.clone(), an_order_at(1).id);
-        (hub, watch)
-    }
-
-    async fn versions<const N: usize>(watch: &mut Watch<Answers>) -> [u32; N] {
-        let mut versions = [0; N];
-        for version in &mut versions {
-            *version = watch
-                .next()
-                .await
-                .expect("an item")
-                .expect("no error")
-                .version;
-        }
-        versions
-    }
-
-    fn publish(hub: &Hub, versions: impl IntoIterator<Item = u32>) {
-        for version in versions {
-            hub.publish(&Arc::new(an_order_at(version)));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_published_between_registering_and_reading_is_told_once() {
-        let (hub, mut watch) = watching(&Answers::new([live(2)]));
-        publish(&hub, [1, 2, 3]);
-        assert_eq!(versions(&mut watch).await, [2, 3]);
-        publish(&hub, [3, 5]);
-        assert_eq!(versions(&mut watch).await, [4, 5]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_orders_view_is_waited_for() {
-        let (_hub, mut watch) = watching(&Answers::new([Ok(None), Ok(None), live(1)]));
-        assert_eq!(versions(&mut watch).await, [1]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_never_appears_and_what_was_deleted_is_not_found_and_the_stream_ends() {
-        for answer in [Ok(None), Ok(Some(state_of_deleted()))] {
-            let (_hub, mut watch) = watching(&Answers::new([answer]));
-            assert!(matches!(
-                watch.next().await,
-                Some(Err(ApiError::NotFound(_)))
-            ));
-            assert!(watch.next().await.is_none());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watcher_that_fell_behind_fills_from_the_view_and_survives_its_absence() {
-        let views = Answers::new([live(1)]);
-        let (hub, mut watch) = watching(&views);
-        assert_eq!(versions(&mut watch).await, [1]);
-        let away = || Err(ApiError::unavailable(anyhow::anyhow!("away")));
-        *views.0.lock().expect("no panic while locked") = VecDeque::from([away(), away(), live(4)]);
-        hub.resync();
-        assert_eq!(versions(&mut watch).await, [2, 3, 4]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn views_that_stay_away_end_the_stream_with_a_retryable_error() {
-        let views = Answers::new([live(1)]);
-        let (hub, mut watch) = watching(&views);
-        assert_eq!(versions(&mut watch).await, [1]);
-        views.push(Err(ApiError::unavailable(anyhow::anyhow!("away"))));
-        hub.resync();
-        let error = watch.next().await.expect("an item").expect_err("an error");
-        assert!(error.is_retryable());
-        assert!(watch.next().await.is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_state_without_its_timeline_is_filled_from_the_view() {
-        let views = Answers::new([live(1)]);
-        let (hub, mut watch) = watching(&views);
-        assert_eq!(versions(&mut watch).await, [1]);
-        views.push(live(4));
-        let mut holed = an_order_at(4);
-        holed.timeline.remove(2);
-        hub.publish(&Arc::new(holed));
-        assert_eq!(versions(&mut watch).await, [2, 3, 4]);
-    }
-
-    #[tokio::test]
-    async fn the_deletion_ends_the_stream_after_what_was_missed() {
-        let (hub, mut watch) = watching(&Answers::new([live(4)]));
-        assert_eq!(versions(&mut watch).await, [4]);
-        hub.publish(&Arc::new(deleted()));
-        assert_eq!(versions(&mut watch).await, [5, 6]);
-        assert!(watch.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_deletion_seen_in_the_view_alone_does_so_too() {
-        let views = Answers::new([live(4)]);
-        let (hub, mut watch) = watching(&views);
-        assert_eq!(versions(&mut watch).await, [4]);
-        views.push(Ok(Some(state_of_deleted())));
-        hub.resync();
-        assert_eq!(versions(&mut watch).await, [5, 6]);
-        assert!(watch.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_flood_for_a_slow_watcher_is_bounded_and_loses_no_version() {
-        let views = Answers::new([live(1)]);
-        let (hub, mut watch) = watching(&views);
-        assert_eq!(versions(&mut watch).await, [1]);
-        views.push(live(6));
-        publish(&hub, (0..1_000).map(|n| 2 + n % 5));
-        assert_eq!(versions(&mut watch).await, [2, 3, 4, 5, 6]);
-    }
-}
+mod tests;

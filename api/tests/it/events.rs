@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, header};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use serde_json::{Value, json};
 use shop_core::testkit::eventually;
 
-use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, PAY_ORDER, USERS};
+use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, PAY_ORDER, UPDATE_ORDER_STATUS, USERS};
 use crate::shop::Shop;
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_secs(30);
+/// What a stream begins with, and ends with when the program stops.
+const RETRY: &str = "retry: 1000";
+
+/// Where an operation is by GET.
+fn url(shop: &Shop, document: &str, variables: &str) -> Url {
+    let parameters = [("query", document), ("variables", variables)];
+    Url::parse_with_params(&shop.url("/graphql"), parameters).expect("a URL")
+}
 
 /// A stream of events as it comes in.
 struct Events {
@@ -20,7 +28,20 @@ struct Events {
 impl Events {
     async fn ask(shop: &Shop, document: &str, variables: Value) -> Self {
         let body = json!({ "query": document, "variables": variables });
-        let request = shop.client.post(shop.url("/graphql")).json(&body);
+        Self::open(shop.client.post(shop.url("/graphql")).json(&body)).await
+    }
+
+    /// As a browser's `EventSource` does, the second time with the id that it had last.
+    async fn get(shop: &Shop, document: &str, variables: &Value, last: Option<&str>) -> Self {
+        let request = shop.client.get(url(shop, document, &variables.to_string()));
+        Self::open(match last {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        })
+        .await
+    }
+
+    async fn open(request: RequestBuilder) -> Self {
         let request = request.header(header::ACCEPT, "text/event-stream");
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
@@ -48,10 +69,32 @@ impl Events {
         }
     }
 
+    /// The next answer, and its id.
+    async fn identified(&mut self) -> (Option<String>, Value) {
+        let mut event = self.event().await.expect("an event");
+        if event == RETRY {
+            event = self.event().await.expect("an event");
+        }
+        let lines: Vec<_> = event.lines().collect();
+        let (id, data) = match lines[..] {
+            ["event: next", id, data] => (id.strip_prefix("id: ").map(str::to_owned), data),
+            ["event: next", data] => (None, data),
+            _ => panic!("no next: {event}"),
+        };
+        let data = data.strip_prefix("data: ").expect("data");
+        (id, serde_json::from_str(data).expect("JSON"))
+    }
+
     async fn next(&mut self) -> Value {
-        let event = self.event().await.expect("an event");
-        let data = event.strip_prefix("event: next\ndata: ").expect("a next");
-        serde_json::from_str(data).expect("JSON")
+        self.identified().await.1
+    }
+
+    /// The next answer of `orderStatusChanged`, which has its cursor as its id.
+    async fn change(&mut self) -> Value {
+        let (id, mut answer) = self.identified().await;
+        let change = answer["data"]["orderStatusChanged"].take();
+        assert_eq!(json!(id), change["cursor"], "{answer}");
+        change
     }
 
     async fn completed(&mut self) {
@@ -115,6 +158,11 @@ async fn an_operation_that_can_not_run_says_why_in_its_only_event() {
             json!({ "orderId": "7" }),
             "BAD_USER_INPUT",
         ),
+        (
+            ORDER_STATUS_CHANGED,
+            json!({ "orderId": "order_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01", "after": "7" }),
+            "INVALID_CURSOR",
+        ),
     ] {
         let mut events = Events::ask(&shop, document, variables).await;
         let answer = events.next().await;
@@ -141,10 +189,108 @@ async fn a_program_that_stops_asks_its_streams_to_come_back_and_ends() {
     let mut events = Events::ask(&shop, ORDER_STATUS_CHANGED, variables).await;
     events.next().await;
     shop.shutdown.request();
-    assert_eq!(events.event().await.as_deref(), Some("retry: 1000"));
+    assert_eq!(events.event().await.as_deref(), Some(RETRY));
     assert_eq!(events.event().await, None, "it is cut, not complete");
     let ended = tokio::time::timeout(BOUND, &mut shop.serving).await;
     let ended = ended.expect("it ends in time");
     ended.expect("no panic").expect("no error");
     assert_eq!(shop.hub.watching(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_comes_back_goes_on_after_the_last_event_it_had() {
+    let shop = Shop::open().await;
+    let order = shop.order_in(&[]).await;
+    let variables = json!({ "orderId": order });
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &variables, None).await;
+    assert_eq!(events.event().await.as_deref(), Some(RETRY));
+    let (first, answer) = events.identified().await;
+    let first = first.expect("an id");
+    assert_eq!(answer["data"]["orderStatusChanged"]["kind"], "SNAPSHOT");
+    drop(events);
+
+    let input = json!({ "orderId": order, "method": "card", "reference": order });
+    shop.done(PAY_ORDER, input).await;
+    shop.settle().await;
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &variables, Some(&first)).await;
+    let missed = events.change().await;
+    assert_eq!(
+        (&missed["version"], &missed["kind"]),
+        (&json!(3), &json!("MISSED"))
+    );
+    let second = missed["cursor"].as_str().expect("a cursor");
+    drop(events);
+
+    // The document of a stream that was resumed itself still names the older place: what the browser had last counts.
+    let input = json!({ "orderId": order, "status": "PROCESSING" });
+    shop.done(UPDATE_ORDER_STATUS, input).await;
+    shop.settle().await;
+    let older = json!({ "orderId": order, "after": first });
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &older, Some(second)).await;
+    assert_eq!(events.change().await["version"], 4);
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &older, Some("")).await;
+    assert_eq!(events.change().await["version"], 3, "an empty id is none");
+
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &variables, Some("7")).await;
+    let answer = events.next().await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "INVALID_CURSOR");
+    events.completed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_several_root_fields_have_no_ids() {
+    let shop = Shop::open().await;
+    let order = shop.order_in(&[]).await;
+    let document = "subscription($id: ID!) { a: orderStatusChanged(orderId: $id) { cursor } b: orderStatusChanged(orderId: $id) { cursor } }";
+    let mut events = Events::ask(&shop, document, json!({ "id": order })).await;
+    for _ in 0..2 {
+        assert_eq!(events.identified().await.0, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_get_a_query_runs_and_no_mutation_and_nothing_for_a_foreign_page() {
+    let shop = Shop::open().await;
+    let mut events = Events::get(&shop, USERS, &json!({}), None).await;
+    assert_eq!(events.next().await["data"]["users"]["nodes"], json!([]));
+    events.completed().await;
+
+    let variables = json!({ "input": { "name": "Ada", "email": "ada@example.org" } });
+    let before = shop.everything().await;
+    let get = |document: &str, variables: &str| {
+        let request = shop.client.get(url(&shop, document, variables));
+        request.header(header::ACCEPT, "text/event-stream")
+    };
+    let mutation = get(CREATE_USER, &variables.to_string());
+    let none = shop.client.get(shop.url("/graphql"));
+    let none = none.header(header::ACCEPT, "text/event-stream");
+    for (request, status) in [
+        (mutation, StatusCode::METHOD_NOT_ALLOWED),
+        (get(USERS, "7"), StatusCode::BAD_REQUEST),
+        (none, StatusCode::BAD_REQUEST),
+        (
+            get(USERS, "{}").header("sec-fetch-site", "cross-site"),
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            get(USERS, "{}").header("sec-fetch-site", "same-site"),
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            get(USERS, "{}").header("origin", "http://evil.example"),
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            get(USERS, "{}").header("sec-fetch-site", "same-origin"),
+            StatusCode::OK,
+        ),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), status);
+        if status != StatusCode::OK {
+            let answer: Value = response.json().await.expect("JSON");
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+        }
+    }
+    assert_eq!(shop.everything().await, before);
 }

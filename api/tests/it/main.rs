@@ -1,6 +1,7 @@
 //! Integration tests of the API: the schema by itself, and the program against the real servers, which `make test` starts.
 
 mod away;
+mod copies;
 mod documents;
 mod drops;
 mod events;
@@ -18,6 +19,7 @@ mod program;
 mod proxy;
 mod queries;
 mod read_your_write;
+mod resume;
 mod schema;
 mod seed;
 mod shop;

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shop_api::live::Hub;
 use shop_core::testkit::eventually;
 
+use crate::copies::Hubs;
 use crate::documents::{
     CANCEL_ORDER, CREATE_ORDER, CREATE_PRODUCT, CREATE_USER, DELETE_ORDER, DELETE_PRODUCT,
     DELETE_USER, ORDER, PAY_ORDER, PRODUCT, UPDATE_PRODUCT, UPDATE_USER, USER,
@@ -123,7 +123,7 @@ async fn a_query_that_waits_answers_as_soon_as_the_view_has_the_version() {
 async fn an_order_is_waited_for_even_if_the_live_feed_says_nothing() {
     let shop = Shop::open().await;
     let order = shop.order_in(&[]).await;
-    let nobody = Roles::new(shop.db.db(), &shop.views, Statuses::Hub(Hub::new()));
+    let nobody = Roles::new(shop.db.db(), &shop.views, Statuses::Hubs(Hubs::default()));
     let input = json!({ "orderId": order, "method": "card", "reference": "r-1" });
     let paid = shop.done(PAY_ORDER, input).await["order"].take();
     let (answer, ()) = tokio::join!(

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use shop_api::graphql::{App, schema};
-use shop_api::http::{self, execute::Engine};
 use shop_api::live::Hub;
 use shop_consumers::order_saga::OrderSaga;
 use shop_consumers::projector::{Projector, StatusSink};
@@ -21,17 +19,17 @@ use shop_core::domain::{Order, Product, User};
 use shop_core::events::{
     Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
 };
-use shop_core::runtime::settings::{EdgeSettings, Environment, MongoSettings, MysqlSettings};
-use shop_core::runtime::{Health, Settings, Shutdown};
+use shop_core::runtime::settings::{EdgeSettings, MongoSettings, MysqlSettings};
+use shop_core::runtime::{Settings, Shutdown};
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::copies::{ApiCopy, Hubs};
 use crate::documents;
 
 /// Longer than any answer takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Tables that are compared row by row.
 const TABLES: [&str; 4] = ["stock", "orders", "stock_orders", "stock_movements"];
 /// What is compared of the others: a number that every change of theirs changes.
@@ -48,8 +46,8 @@ const SUMS: [&str; 7] = [
 /// Where the projector's statuses go.
 #[derive(Clone)]
 pub enum Statuses {
-    /// Straight to the hub, without Kafka.
-    Hub(Hub),
+    /// Straight to the hubs of all copies of the API, without Kafka.
+    Hubs(Hubs),
     /// To the topic.
     Topic(Producer),
 }
@@ -58,10 +56,11 @@ impl StatusSink for Statuses {
     async fn publish(&self, records: Vec<(Topic, WireRecord)>) -> anyhow::Result<()> {
         match self {
             Self::Topic(producer) => Ok(producer.send_all(records).await?),
-            Self::Hub(hub) => {
+            Self::Hubs(hubs) => {
                 for (topic, record) in records {
                     if let Payload::Order(order) = decode(topic, &record).payload {
-                        hub.publish(&Arc::from(order));
+                        let order = Arc::from(order);
+                        hubs.all().iter().for_each(|hub| hub.publish(&order));
                     }
                 }
                 Ok(())
@@ -106,6 +105,7 @@ pub struct Shop {
     pub client: Client,
     pub shutdown: Shutdown,
     pub serving: JoinHandle<std::io::Result<()>>,
+    hubs: Hubs,
     roles: Roles<Statuses>,
 }
 
@@ -120,30 +120,15 @@ impl Shop {
     }
 
     pub async fn over(db: TestDb, views: TestViews, options: Options) -> Self {
-        let hub = Hub::new();
-        let mysql = options.mysql.unwrap_or_else(|| db.settings().clone());
-        let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
-        let app = App {
-            db: Db::new(&mysql, Encoding::Json).expect("a pool"),
-            views: Views::connect(&mongo, "test").await.expect("an address"),
-            hub: hub.clone(),
-            idempotency_ttl: Duration::from_hours(24),
-            read_your_write_timeout: options.read_your_write_timeout.unwrap_or(PATIENCE),
-        };
-        let shutdown = Shutdown::new();
-        let read = app.views.clone();
-        let deadline = options.deadline.unwrap_or(PATIENCE);
-        let engine = Engine::new(schema(app, Environment::Development), read, deadline);
-        let health = Health::new(shutdown.clone());
-        let edge = options.edge.unwrap_or_else(edge);
-        let environment = Environment::Development;
-        let routes = http::router(engine.clone(), &health, &shutdown, environment, &edge);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
-        let stop = shutdown.clone();
-        let serving =
-            tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
-        let roles = Roles::new(db.db(), &views, Statuses::Hub(hub.clone()));
+        let ApiCopy {
+            hub,
+            addr,
+            shutdown,
+            serving,
+        } = ApiCopy::open(&db, &views, options).await;
+        let hubs = Hubs::default();
+        hubs.add(&hub);
+        let roles = Roles::new(db.db(), &views, Statuses::Hubs(hubs.clone()));
         let client = Client::builder()
             .timeout(PATIENCE)
             .build()
@@ -156,8 +141,16 @@ impl Shop {
             client,
             shutdown,
             serving,
+            hubs,
             roles,
         }
+    }
+
+    /// Another copy of the API over the same stores.
+    pub async fn copy(&self) -> ApiCopy {
+        let copy = ApiCopy::open(&self.db, &self.views, Options::default()).await;
+        self.hubs.add(&copy.hub);
+        copy
     }
 
     pub fn url(&self, path: &str) -> String {

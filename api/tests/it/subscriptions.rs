@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shop_api::live::feed::Feed;
 use shop_core::testkit::{TestBus, eventually};
 
+use crate::copies::Hubs;
 use crate::documents::{
     CREATE_ORDER, DELETE_ORDER, ORDER_STATUS_CHANGED, PAY_ORDER, UPDATE_ORDER_STATUS,
 };
@@ -128,11 +129,7 @@ async fn statuses_that_got_lost_on_the_way_are_filled_from_the_view() {
         .subscribe("1", ORDER_STATUS_CHANGED, json!({ "orderId": order }))
         .await;
     assert_eq!(change(&mut socket).await["version"], 2);
-    let nobody = Roles::new(
-        shop.db.db(),
-        &shop.views,
-        Statuses::Hub(shop_api::live::Hub::new()),
-    );
+    let nobody = Roles::new(shop.db.db(), &shop.views, Statuses::Hubs(Hubs::default()));
     ship(&shop, &order).await;
     nobody.settle(&shop.db).await; // the views are written, and nobody is told
     shop.hub.resync();

@@ -7,37 +7,57 @@ use futures::{Stream, stream};
 use shop_core::domain;
 use shop_core::domain::order::TimelineEntry;
 
+use super::{EventIds, UpdateKind, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::{GlobalId, Order, OrderStatus};
 use crate::graphql::scalar::{DateTime, Int};
-use crate::live::Watch;
+use crate::live::cursor::OrderPlace;
+use crate::live::{Change, Watch};
 
 /// One version of an order, as a watcher is told.
 #[derive(Debug, Clone)]
 pub struct OrderStatusChange {
+    kind: UpdateKind,
     order: Arc<domain::Order>,
     entry: TimelineEntry,
 }
 
 impl OrderStatusChange {
-    fn new(order: Arc<domain::Order>) -> Result<Self, ApiError> {
+    fn new(change: Change) -> Result<Self, ApiError> {
+        let Change { kind, order } = change;
         let entry = order.timeline.last().cloned().ok_or_else(|| {
             ApiError::internal(anyhow::anyhow!("the timeline of {} is empty", order.id))
         })?;
-        Ok(Self { order, entry })
+        let kind = kind.into();
+        Ok(Self { kind, order, entry })
+    }
+
+    fn cursor(&self) -> String {
+        OrderPlace::of(&self.order).encode(self.order.id)
     }
 }
 
 /// One version of an order: where it stood and how it got there.
 #[Object]
 impl OrderStatusChange {
+    /// Where this item stands in the order's stream: `orderStatusChanged(after:)` goes on from it. It stays good.
+    #[graphql(name = "cursor")]
+    async fn place(&self) -> String {
+        self.cursor()
+    }
+
+    /// Why it is told.
+    async fn kind(&self) -> UpdateKind {
+        self.kind
+    }
+
     /// The order's id.
     async fn order_id(&self) -> ID {
         self.order.id.to_string().into()
     }
 
-    /// The version; the next item's is greater by 1.
+    /// The version; the next item's is greater by 1, unless that is a `RESYNC`.
     async fn version(&self) -> Int {
         self.order.version.into()
     }
@@ -68,14 +88,15 @@ impl OrderStatusChange {
     }
 }
 
-/// The subscriptions, over WebSocket by the protocol `graphql-transport-ws`.
+/// The subscriptions, over WebSocket by the protocols `graphql-transport-ws` and `graphql-ws`, or as server-sent events.
 pub struct Subscription;
 
-/// The subscriptions, over WebSocket by the protocol `graphql-transport-ws`.
+/// The subscriptions, over WebSocket by the protocols `graphql-transport-ws` and `graphql-ws`, or as server-sent events.
 #[Subscription]
 impl Subscription {
-    /// The status of one order: at once where it stands, then every newer version exactly once and in order. An order
-    /// that was created a moment ago is waited for. Ends when the order is deleted.
+    /// The status of one order: at once where it stands, then every newer version exactly once and in order. With `after`
+    /// what was missed comes first, in order, instead of where it stands. An order that was created a moment ago is waited
+    /// for. Ends when the order is deleted.
     #[expect(
         clippy::unused_async,
         reason = "async-graphql takes async functions only"
@@ -84,14 +105,25 @@ impl Subscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The order's id.")] order_id: ID,
+        #[graphql(
+            desc = "The `cursor` of the last item that the client has, of any stream of this order from any copy of the server. One that is no cursor of this order, or ahead of it, is the error INVALID_CURSOR; one that leads nowhere any more gives an item of kind `RESYNC`. A server-sent events client's `Last-Event-ID` goes before it."
+        )]
+        after: Option<String>,
     ) -> Result<impl Stream<Item = Result<OrderStatusChange>> + use<>> {
         let Some(id) = GlobalId::parse("orderId", &order_id)?.order() else {
             return Err(ApiError::NotFound(order_id.to_string()).into());
         };
-        let watch = Watch::new(&ctx.app().hub, ctx.views().clone(), id);
-        Ok(stream::unfold(watch, async |mut watch| {
+        let after = resumed(ctx, after)
+            .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
+            .transpose()?;
+        let watch = Watch::new(&ctx.app().hub, ctx.views().clone(), id).after(after);
+        let ids = ctx.data_opt::<EventIds>().cloned();
+        Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
             let change = watch.next().await?.and_then(OrderStatusChange::new);
-            Some((change.map_err(Into::into), watch))
+            if let (Ok(change), Some(ids)) = (&change, &ids) {
+                ids.tell(&change.cursor());
+            }
+            Some((change.map_err(Into::into), (watch, ids)))
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /graphql`: an upgrade to a WebSocket, and nothing else.
+//! WebSockets on `/graphql`.
 //!
 //! `session` serves a socket, whatever it speaks; `wire` reads and writes it within bounds; `running` holds its operations;
 //! `ending` says why it ends; `dialect` and a file for each protocol say how things are worded.
@@ -13,8 +13,7 @@ mod tests;
 mod transport_ws;
 mod wire;
 
-use axum::extract::State;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use shop_core::runtime::metrics::{LIVE_ENDINGS, LIVE_SOCKETS};
@@ -24,7 +23,7 @@ use self::dialect::Dialect;
 use self::ending::Ending;
 use self::session::Session;
 use self::wire::Wire;
-use super::{Edge, EdgeState};
+use super::Edge;
 
 /// The library's own are 128 KiB per socket.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -34,16 +33,7 @@ const PONG_BYTES: usize = 64 * 1024;
 const RETRY_AFTER: &str = "5";
 
 /// Upgrades, or says why not.
-pub async fn upgrade(
-    State(edge): EdgeState,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let Ok(upgrade) = upgrade else {
-        let hint = "POST /graphql runs an operation; GET /graphql only upgrades to a WebSocket\n";
-        let allow = [(header::ALLOW, "POST")];
-        return (StatusCode::METHOD_NOT_ALLOWED, allow, hint).into_response();
-    };
+pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     let upgrade = upgrade.protocols(dialect::ALL.map(|dialect| dialect.name));
     let selected = upgrade.selected_protocol();
     let dialect = dialect::ALL

@@ -230,7 +230,7 @@ impl Browser {
                 }
             };
             while let Some(item) = watch.next().await {
-                put(Some(item.map(|order| order.version)));
+                put(Some(item.map(|change| change.order.version)));
             }
             put(None);
         }));

@@ -1,0 +1,75 @@
+//! Copies of the API over the same stores, each with a hub and a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shop_api::graphql::{App, schema};
+use shop_api::http::{self, execute::Engine};
+use shop_api::live::Hub;
+use shop_core::db::Db;
+use shop_core::events::Encoding;
+use shop_core::runtime::settings::Environment;
+use shop_core::runtime::{Health, Shutdown};
+use shop_core::testkit::{TestDb, TestViews};
+use shop_core::views::Views;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::shop::{Options, PATIENCE, edge};
+
+/// The hubs of all copies.
+#[derive(Clone, Default)]
+pub struct Hubs(Arc<Mutex<Vec<Hub>>>);
+
+impl Hubs {
+    pub fn add(&self, hub: &Hub) {
+        self.0.lock().expect("no panic").push(hub.clone());
+    }
+
+    pub fn all(&self) -> Vec<Hub> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+/// One copy.
+pub struct ApiCopy {
+    pub hub: Hub,
+    pub addr: SocketAddr,
+    pub shutdown: Shutdown,
+    pub serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl ApiCopy {
+    pub async fn open(db: &TestDb, views: &TestViews, options: Options) -> Self {
+        let hub = Hub::new();
+        let mysql = options.mysql.unwrap_or_else(|| db.settings().clone());
+        let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
+        let app = App {
+            db: Db::new(&mysql, Encoding::Json).expect("a pool"),
+            views: Views::connect(&mongo, "test").await.expect("an address"),
+            hub: hub.clone(),
+            idempotency_ttl: Duration::from_hours(24),
+            read_your_write_timeout: options.read_your_write_timeout.unwrap_or(PATIENCE),
+        };
+        let shutdown = Shutdown::new();
+        let read = app.views.clone();
+        let deadline = options.deadline.unwrap_or(PATIENCE);
+        let engine = Engine::new(schema(app, Environment::Development), read, deadline);
+        let health = Health::new(shutdown.clone());
+        let edge = options.edge.unwrap_or_else(edge);
+        let environment = Environment::Development;
+        let routes = http::router(engine.clone(), &health, &shutdown, environment, &edge);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let stop = shutdown.clone();
+        let serving =
+            tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
+        Self {
+            hub,
+            addr,
+            shutdown,
+            serving,
+        }
+    }
+}
