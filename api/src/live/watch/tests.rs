@@ -1,5 +1,7 @@
 use std::sync::Mutex;
 
+use shop_core::domain::Timestamp;
+
 use super::*;
 use crate::live::hub::tests::an_order_at;
 
@@ -210,7 +212,7 @@ async fn a_cursor_brings_what_was_missed_and_then_what_is_new_without_a_seam() {
 #[tokio::test]
 async fn a_cursor_that_leads_nowhere_is_answered_with_the_order_as_it_is() {
     let mut other_history = place_at(2);
-    other_history.at = other_history.at.plus_millis(1);
+    other_history.at = Timestamp::from_millis(other_history.at.millis() + 1);
     let mut holed = an_order_at(4);
     holed.timeline.remove(2);
     let holed = Ok(Some(OrderState::Live(Box::new(holed))));
