@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::graphql::{App, schema};
 use crate::http::execute::Engine;
 use crate::http::{self, router};
-use crate::live::Hub;
+use crate::live::Live;
 use crate::live::feed::Feed;
 
 /// Serves. Starts while its servers are away, and says so at `/readyz`.
@@ -39,17 +39,17 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
     let db =
         Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let views = Views::connect(&settings.mongo, program.as_str()).await?;
-    let (hub, feed) = (Hub::new(), Feed::new());
+    let (live, feed) = (Live::new(&settings.kafka), Feed::new());
     register(&health, &db, &views, &feed);
 
     let reading = tokio::spawn({
-        let (feed, hub, kafka) = (feed.clone(), hub.clone(), settings.kafka.clone());
-        async move { feed.run(&kafka, &hub).await }
+        let (feed, live, kafka) = (feed.clone(), live.clone(), settings.kafka.clone());
+        async move { feed.run(&kafka, &live).await }
     });
     let app = App {
         db,
         views: views.clone(),
-        hub,
+        live,
         idempotency_ttl: settings.idempotency_ttl,
         read_your_write_timeout: settings.read_your_write_timeout,
     };

@@ -27,7 +27,7 @@ use self::loaders::Loaders;
 use self::mutation::Mutation;
 use self::query::Query;
 use self::subscription::Subscription;
-use crate::live::Hub;
+use crate::live::Live;
 
 /// The schema of the shop.
 pub type ShopSchema = Schema<Query, Mutation, Subscription>;
@@ -39,8 +39,8 @@ pub struct App {
     pub db: Db,
     /// The read side.
     pub views: Views,
-    /// The fan-out of live status.
-    pub hub: Hub,
+    /// What is live.
+    pub live: Live,
     /// How long an idempotency key counts.
     pub idempotency_ttl: Duration,
     /// How long a query waits for the version that it wants.
@@ -73,11 +73,15 @@ impl Limits {
 
 /// The schema without anything to work on: enough to print it.
 pub fn schema_builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query::default(), Mutation::default(), Subscription)
-        .limit_depth(Limits::DEPTH)
-        .limit_complexity(Limits::COMPLEXITY)
-        .limit_recursive_depth(Limits::RECURSION)
-        .limit_directives(Limits::DIRECTIVES)
+    Schema::build(
+        Query::default(),
+        Mutation::default(),
+        Subscription::default(),
+    )
+    .limit_depth(Limits::DEPTH)
+    .limit_complexity(Limits::COMPLEXITY)
+    .limit_recursive_depth(Limits::RECURSION)
+    .limit_directives(Limits::DIRECTIVES)
 }
 
 /// The schema on an app. In production names are not guessed for who mistypes them.

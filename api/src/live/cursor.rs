@@ -4,10 +4,12 @@
 //! stream and the number of its layout, so that a cursor of another stream is refused, and one that a later version of this
 //! program wrote is known as a cursor, if not understood.
 
-use shop_core::domain::{Order, OrderId, Timestamp, Version};
+use shop_core::domain::{EventId, Order, OrderId, Timestamp, Version};
 
 /// Kind of stream: one order's versions.
 const ORDER: u8 = b'O';
+/// Kind of stream: updates of many orders.
+const UPDATES: u8 = b'U';
 /// The layout that is written.
 const LAYOUT: u8 = 1;
 
@@ -83,6 +85,82 @@ impl OrderPlace {
         }
         let at = Timestamp::from_millis(i64::from_be_bytes(at));
         Ok(Known::Place(Self { version, at }))
+    }
+}
+
+/// A place in the topic of statuses: how far each partition was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPlace {
+    /// The time of the newest event that was told, or when the stream began.
+    pub at: Timestamp,
+    /// By partition.
+    pub partitions: Vec<PartitionPlace>,
+}
+
+/// How far one partition was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionPlace {
+    /// The offset of the next record.
+    pub next: i64,
+    /// What the record before it was, as [`print_of`] says; 0 if not known. A topic that was made anew has others.
+    pub print: u32,
+}
+
+/// A number that tells one event from another. Never 0.
+pub fn print_of(event: EventId) -> u32 {
+    let [.., a, b, c, d] = *event.uuid().as_bytes();
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+impl TopicPlace {
+    /// As text for the client.
+    pub fn encode(&self) -> String {
+        let mut bytes = Vec::with_capacity(10 + 12 * self.partitions.len());
+        bytes.extend([UPDATES, LAYOUT]);
+        bytes.extend(self.at.millis().to_be_bytes());
+        for partition in &self.partitions {
+            bytes.extend(partition.next.to_be_bytes());
+            bytes.extend(partition.print.to_be_bytes());
+        }
+        write(&bytes)
+    }
+
+    /// From a client's text.
+    ///
+    /// # Errors
+    /// [`BadCursor::Malformed`].
+    pub fn decode(text: &str) -> Result<Known<Self>, BadCursor> {
+        let bytes = read(text)?;
+        let Some(rest) = of_kind(&bytes, UPDATES)? else {
+            return Ok(Known::OtherLayout);
+        };
+        let (at, rest) = rest.split_first_chunk().ok_or(BadCursor::Malformed)?;
+        let (places, odd) = rest.as_chunks::<12>();
+        if places.is_empty() || !odd.is_empty() {
+            return Err(BadCursor::Malformed);
+        }
+        let place = |[a, b, c, d, e, f, g, h, i, j, k, l]: &[u8; 12]| PartitionPlace {
+            next: i64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+            print: u32::from_be_bytes([*i, *j, *k, *l]),
+        };
+        let partitions: Vec<_> = places.iter().map(place).collect();
+        if partitions.iter().any(|place| place.next < 0) {
+            return Err(BadCursor::Malformed);
+        }
+        let at = Timestamp::from_millis(i64::from_be_bytes(*at));
+        Ok(Known::Place(Self { at, partitions }))
+    }
+
+    /// The same after one more record.
+    #[must_use]
+    pub fn after(&self, partition: i32, record: PartitionPlace, at: Timestamp) -> Self {
+        let mut place = self.clone();
+        place.at = place.at.max(at);
+        let index = usize::try_from(partition).ok();
+        if let Some(told) = index.and_then(|index| place.partitions.get_mut(index)) {
+            *told = record;
+        }
+        place
     }
 }
 
@@ -170,5 +248,47 @@ mod tests {
             );
         }
         assert_eq!(OrderPlace::decode("4f02", order.id), Ok(Known::OtherLayout));
+    }
+
+    fn a_topic_place() -> TopicPlace {
+        let partition = |next, print| PartitionPlace { next, print };
+        TopicPlace {
+            at: Timestamp::from_millis(1_763_633_730_250),
+            partitions: vec![
+                partition(0, 0),
+                partition(7, 0xffff_ffff),
+                partition(i64::MAX, 1),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_topic_reads_back_and_goes_on_one_partition_at_a_time() {
+        let place = a_topic_place();
+        assert_eq!(
+            TopicPlace::decode(&place.encode()),
+            Ok(Known::Place(place.clone()))
+        );
+        let record = PartitionPlace { next: 8, print: 2 };
+        let next = place.after(1, record, Timestamp::from_millis(0));
+        assert_eq!((next.partitions[1], next.at), (record, place.at));
+        assert_eq!(next.partitions[2], place.partitions[2]);
+    }
+
+    #[test]
+    fn what_is_no_place_in_the_topic_is_malformed() {
+        let good = a_topic_place().encode();
+        let (cut, none) = (&good[..good.len() - 2], &good[..20]);
+        let negative = format!("{none}ffffffffffffffff00000000");
+        let order = an_order_at(3);
+        let of_an_order = OrderPlace::of(&order).encode(order.id);
+        for text in ["", "55", cut, none, &negative, &of_an_order] {
+            assert_eq!(
+                TopicPlace::decode(text),
+                Err(BadCursor::Malformed),
+                "{text:?}"
+            );
+        }
+        assert_eq!(TopicPlace::decode("5502"), Ok(Known::OtherLayout));
     }
 }

@@ -17,6 +17,7 @@ use shop_core::runtime::guard::{self, Guard};
 use shop_core::views::{DeletedOrder, OrderState, Views};
 use tokio::time::{Instant, timeout};
 
+use super::Kind;
 use super::cursor::{BadCursor, Known, OrderPlace};
 use super::hub::{Hub, Mail, Mailbox};
 use super::merge::{Merge, Offer};
@@ -53,19 +54,6 @@ pub struct Change {
     pub kind: Kind,
     /// The order as of this version.
     pub order: Arc<Order>,
-}
-
-/// Why something is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The stream begins with it, as it is now.
-    Snapshot,
-    /// It happened after the client's cursor and before now.
-    Missed,
-    /// It has just happened.
-    Live,
-    /// The client's cursor leads nowhere; as the order is now.
-    Resync,
 }
 
 /// A watcher; its place at the hub is given up when it is dropped.

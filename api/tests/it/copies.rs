@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shop_api::graphql::{App, schema};
 use shop_api::http::{self, execute::Engine};
-use shop_api::live::Hub;
+use shop_api::live::Live;
 use shop_core::db::Db;
 use shop_core::events::Encoding;
 use shop_core::runtime::settings::Environment;
@@ -16,25 +16,25 @@ use shop_core::views::Views;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::shop::{Options, PATIENCE, edge};
+use crate::shop::{Options, PATIENCE, edge, kafka};
 
-/// The hubs of all copies.
+/// What is live in all copies.
 #[derive(Clone, Default)]
-pub struct Hubs(Arc<Mutex<Vec<Hub>>>);
+pub struct Hubs(Arc<Mutex<Vec<Live>>>);
 
 impl Hubs {
-    pub fn add(&self, hub: &Hub) {
-        self.0.lock().expect("no panic").push(hub.clone());
+    pub fn add(&self, live: &Live) {
+        self.0.lock().expect("no panic").push(live.clone());
     }
 
-    pub fn all(&self) -> Vec<Hub> {
+    pub fn all(&self) -> Vec<Live> {
         self.0.lock().expect("no panic").clone()
     }
 }
 
 /// One copy.
 pub struct ApiCopy {
-    pub hub: Hub,
+    pub live: Live,
     pub addr: SocketAddr,
     pub shutdown: Shutdown,
     pub serving: JoinHandle<std::io::Result<()>>,
@@ -42,13 +42,14 @@ pub struct ApiCopy {
 
 impl ApiCopy {
     pub async fn open(db: &TestDb, views: &TestViews, options: Options) -> Self {
-        let hub = Hub::new();
+        let kafka = options.kafka.unwrap_or_else(kafka);
+        let live = Live::new(&kafka);
         let mysql = options.mysql.unwrap_or_else(|| db.settings().clone());
         let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
         let app = App {
             db: Db::new(&mysql, Encoding::Json).expect("a pool"),
             views: Views::connect(&mongo, "test").await.expect("an address"),
-            hub: hub.clone(),
+            live: live.clone(),
             idempotency_ttl: Duration::from_hours(24),
             read_your_write_timeout: options.read_your_write_timeout.unwrap_or(PATIENCE),
         };
@@ -66,7 +67,7 @@ impl ApiCopy {
         let serving =
             tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
         Self {
-            hub,
+            live,
             addr,
             shutdown,
             serving,

@@ -28,6 +28,8 @@ pub const ORDER: &str = include_str!("documents/order.graphql");
 pub const ORDERS: &str = include_str!("documents/orders.graphql");
 pub const NODES: &str = include_str!("documents/nodes.graphql");
 pub const ORDER_STATUS_CHANGED: &str = include_str!("documents/order_status_changed.graphql");
+pub const ORDER_UPDATES: &str = include_str!("documents/order_updates.graphql");
+pub const STOCK_LEVEL_CHANGED: &str = include_str!("documents/stock_level_changed.graphql");
 pub const INTROSPECTION: &str = include_str!("documents/introspection.graphql");
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/documents");

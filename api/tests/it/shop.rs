@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use shop_api::live::Hub;
+use shop_api::live::{Hub, Live};
 use shop_consumers::order_saga::OrderSaga;
 use shop_consumers::projector::{Projector, StatusSink};
 use shop_consumers::stock_reservation::StockReservation;
@@ -19,7 +19,7 @@ use shop_core::domain::{Order, Product, User};
 use shop_core::events::{
     Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
 };
-use shop_core::runtime::settings::{EdgeSettings, MongoSettings, MysqlSettings};
+use shop_core::runtime::settings::{EdgeSettings, KafkaSettings, MongoSettings, MysqlSettings};
 use shop_core::runtime::{Settings, Shutdown};
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
@@ -58,9 +58,16 @@ impl StatusSink for Statuses {
             Self::Topic(producer) => Ok(producer.send_all(records).await?),
             Self::Hubs(hubs) => {
                 for (topic, record) in records {
-                    if let Payload::Order(order) = decode(topic, &record).payload {
-                        let order = Arc::from(order);
-                        hubs.all().iter().for_each(|hub| hub.publish(&order));
+                    let hubs = hubs.all();
+                    match decode(topic, &record).payload {
+                        Payload::Order(order) => {
+                            let order = Arc::from(order);
+                            hubs.iter().for_each(|live| live.orders.publish(&order));
+                        }
+                        Payload::StockLevel(level) => {
+                            hubs.iter().for_each(|live| live.stock.publish(&level));
+                        }
+                        _ => {}
                     }
                 }
                 Ok(())
@@ -82,12 +89,20 @@ pub struct Options {
     pub mysql: Option<MysqlSettings>,
     /// How the API reaches MongoDB.
     pub mongo: Option<MongoSettings>,
+    /// Where the API reads again what a follower missed.
+    pub kafka: Option<KafkaSettings>,
     /// How long a client waits for an answer.
     pub deadline: Option<Duration>,
     /// How long a query waits for its version.
     pub read_your_write_timeout: Option<Duration>,
     /// Who may call, and how much.
     pub edge: Option<EdgeSettings>,
+}
+
+/// How Kafka is reached when nothing is said.
+pub fn kafka() -> KafkaSettings {
+    let settings = Settings::read(&|_| None);
+    settings.expect("the defaults are valid").kafka
 }
 
 /// How the API's edge is set when nothing is said.
@@ -101,6 +116,7 @@ pub struct Shop {
     pub db: TestDb,
     pub views: TestViews,
     pub hub: Hub,
+    pub live: Live,
     pub addr: SocketAddr,
     pub client: Client,
     pub shutdown: Shutdown,
@@ -121,13 +137,13 @@ impl Shop {
 
     pub async fn over(db: TestDb, views: TestViews, options: Options) -> Self {
         let ApiCopy {
-            hub,
+            live,
             addr,
             shutdown,
             serving,
         } = ApiCopy::open(&db, &views, options).await;
         let hubs = Hubs::default();
-        hubs.add(&hub);
+        hubs.add(&live);
         let roles = Roles::new(db.db(), &views, Statuses::Hubs(hubs.clone()));
         let client = Client::builder()
             .timeout(PATIENCE)
@@ -136,7 +152,8 @@ impl Shop {
         Self {
             db,
             views,
-            hub,
+            hub: live.orders.clone(),
+            live,
             addr,
             client,
             shutdown,
@@ -148,8 +165,12 @@ impl Shop {
 
     /// Another copy of the API over the same stores.
     pub async fn copy(&self) -> ApiCopy {
-        let copy = ApiCopy::open(&self.db, &self.views, Options::default()).await;
-        self.hubs.add(&copy.hub);
+        self.copy_with(Options::default()).await
+    }
+
+    pub async fn copy_with(&self, options: Options) -> ApiCopy {
+        let copy = ApiCopy::open(&self.db, &self.views, options).await;
+        self.hubs.add(&copy.live);
         copy
     }
 

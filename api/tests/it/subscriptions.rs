@@ -144,8 +144,8 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
     let bus = Arc::new(TestBus::new().await);
     let feed = Feed::new();
     let reading = tokio::spawn({
-        let (feed, hub, bus) = (feed.clone(), shop.hub.clone(), Arc::clone(&bus));
-        async move { feed.run(bus.settings(), &hub).await }
+        let (feed, live, bus) = (feed.clone(), shop.live.clone(), Arc::clone(&bus));
+        async move { feed.run(bus.settings(), &live).await }
     });
     eventually("the feed to read", BOUND, async || feed.probe().await.ok()).await;
     let roles = Roles::new(
@@ -160,6 +160,7 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
     for _ in 0..4 {
         let input = json!({ "customerId": customer, "lines": lines });
         let order = shop.done(CREATE_ORDER, input).await["order"]["id"].take();
+        roles.settle(&shop.db).await; // a view is waited for no longer than a few seconds
         for _ in 0..3 {
             let mut socket = Socket::open(shop.addr).await;
             socket
@@ -168,7 +169,6 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
             watching.push((order.clone(), socket));
         }
     }
-    roles.settle(&shop.db).await;
     for (order, _) in watching.iter().step_by(3) {
         ship(&shop, order).await;
     }

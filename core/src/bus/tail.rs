@@ -25,6 +25,7 @@ pub struct Tail {
     consumer: Arc<Closing<StreamConsumer<Quiet>>>,
     settings: KafkaSettings,
     topic: Topic,
+    begins: Vec<i64>,
 }
 
 /// What a [`Tail`] reads.
@@ -63,7 +64,7 @@ impl Tail {
             .map_err(BusError::creation)?;
         let consumer = Arc::new(Closing::new(consumer));
         let (assigned, name) = (Arc::clone(&consumer), settings.topics.name(topic));
-        tokio::task::spawn_blocking(move || assign_at_end(&assigned, &name))
+        let begins = tokio::task::spawn_blocking(move || assign_at_end(&assigned, &name))
             .await
             .map_err(BusError::away)?
             .map_err(BusError::away)?;
@@ -71,7 +72,13 @@ impl Tail {
             consumer,
             settings: settings.clone(),
             topic,
+            begins,
         })
+    }
+
+    /// The offset of the first record that is read, by partition.
+    pub fn begins(&self) -> &[i64] {
+        &self.begins
     }
 
     /// The next record. Waits while there is none or Kafka is away. Safe to drop and call again.
@@ -133,13 +140,15 @@ pub(super) fn item(record: record::Record) -> TailItem {
     }
 }
 
-fn assign_at_end(consumer: &StreamConsumer<Quiet>, topic: &str) -> KafkaResult<()> {
-    let mut ends = TopicPartitionList::new();
+fn assign_at_end(consumer: &StreamConsumer<Quiet>, topic: &str) -> KafkaResult<Vec<i64>> {
+    let (mut begins, mut ends) = (Vec::new(), TopicPartitionList::new());
     for partition in 0..partition_count(consumer.client(), topic, ANSWER)? {
         let (_, end) = watermarks(consumer.client(), topic, partition, ANSWER)?;
         ends.add_partition_offset(topic, partition, Offset::Offset(end))?;
+        begins.push(end);
     }
-    consumer.assign(&ends)
+    consumer.assign(&ends)?;
+    Ok(begins)
 }
 
 #[cfg(test)]

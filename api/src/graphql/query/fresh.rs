@@ -38,7 +38,7 @@ pub(super) async fn wait(
         .filter(|version| *version > 0)
         .ok_or_else(|| ApiError::bad_input("minVersion", "must be a version: 1 or more"))?;
     let deadline = Instant::now() + app.read_your_write_timeout;
-    let mut bell = Bell::new(&app.hub, id, wanted);
+    let mut bell = Bell::new(&app.live.orders, id, wanted);
     loop {
         let known = look(&app.views, id).await?;
         if known.is_some_and(|known| known.deleted || known.version >= wanted) {

@@ -20,6 +20,25 @@ pub struct OrderFilter {
     statuses: Option<Vec<OrderStatus>>,
 }
 
+impl OrderFilter {
+    /// Reads it for a feed, which has to be of a user.
+    ///
+    /// # Errors
+    /// [`ApiError::BadUserInput`].
+    pub fn parse(self) -> Result<views::OrderFilter, ApiError> {
+        let user = |id: ID| {
+            let argument = "filter.customerId";
+            let user = GlobalId::parse(argument, &id)?.user();
+            user.ok_or_else(|| ApiError::bad_input(argument, "expected the id of a user"))
+        };
+        let statuses = self.statuses.unwrap_or_default();
+        Ok(views::OrderFilter {
+            customer_id: self.customer_id.map(user).transpose()?,
+            statuses: statuses.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
 /// A page of orders, of one customer or of all.
 ///
 /// # Errors

@@ -6,25 +6,37 @@
 
 mod event_ids;
 mod orders;
+mod stock;
+mod updates;
 
-use async_graphql::{Context, Enum};
+use async_graphql::{Context, Enum, MergedSubscription};
 
 pub use event_ids::EventIds;
-pub use orders::Subscription;
 
 use crate::live;
+
+/// The subscriptions, over WebSocket by the protocols `graphql-transport-ws` and `graphql-ws`, or as server-sent events.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(
+    orders::OrderSubscription,
+    updates::UpdateSubscription,
+    stock::StockSubscription,
+);
 
 /// Why an item is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "live::Kind")]
 pub enum UpdateKind {
+    /// The stream begins here, and has no snapshot: whatever happens from now on is told.
+    Begin,
     /// The stream begins with it: how things stand now.
     Snapshot,
-    /// It happened after the cursor that was given, and before the stream began.
+    /// It happened after the cursor that was given, or while the client did not keep up.
     Missed,
     /// It has just happened.
     Live,
-    /// The cursor that was given can not be gone on from: this is how things stand now, and what was between is not told.
+    /// The stream can not go on from the cursor that was given, and what was between is not told. One order's stream goes on
+    /// from how it stands now; whoever follows many asks for them again.
     Resync,
 }
 

@@ -24,7 +24,7 @@ pub struct OrderStatusChange {
 }
 
 impl OrderStatusChange {
-    fn new(change: Change) -> Result<Self, ApiError> {
+    pub(super) fn new(change: Change) -> Result<Self, ApiError> {
         let Change { kind, order } = change;
         let entry = order.timeline.last().cloned().ok_or_else(|| {
             ApiError::internal(anyhow::anyhow!("the timeline of {} is empty", order.id))
@@ -88,12 +88,12 @@ impl OrderStatusChange {
     }
 }
 
-/// The subscriptions, over WebSocket by the protocols `graphql-transport-ws` and `graphql-ws`, or as server-sent events.
-pub struct Subscription;
+/// Subscriptions of single orders.
+#[derive(Debug, Default)]
+pub(super) struct OrderSubscription;
 
-/// The subscriptions, over WebSocket by the protocols `graphql-transport-ws` and `graphql-ws`, or as server-sent events.
 #[Subscription]
-impl Subscription {
+impl OrderSubscription {
     /// The status of one order: at once where it stands, then every newer version exactly once and in order. With `after`
     /// what was missed comes first, in order, instead of where it stands. An order that was created a moment ago is waited
     /// for. Ends when the order is deleted.
@@ -116,7 +116,7 @@ impl Subscription {
         let after = resumed(ctx, after)
             .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
             .transpose()?;
-        let watch = Watch::new(&ctx.app().hub, ctx.views().clone(), id).after(after);
+        let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id).after(after);
         let ids = ctx.data_opt::<EventIds>().cloned();
         Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
             let change = watch.next().await?.and_then(OrderStatusChange::new);

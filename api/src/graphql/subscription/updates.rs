@@ -1,0 +1,105 @@
+//! Live updates of many orders.
+
+use async_graphql::{Context, Object, Result, Subscription};
+use futures::{Stream, stream};
+use shop_core::domain::Timestamp;
+
+use super::orders::OrderStatusChange;
+use super::{EventIds, UpdateKind, resumed};
+use crate::graphql::ContextExt as _;
+use crate::graphql::error::ApiError;
+use crate::graphql::query::OrderFilter;
+use crate::graphql::scalar::DateTime;
+use crate::live::cursor::TopicPlace;
+use crate::live::updates::Item;
+use crate::live::{Change, Follower};
+
+/// An item of a feed of many orders.
+#[derive(Debug, Clone)]
+pub struct OrderUpdate {
+    kind: UpdateKind,
+    cursor: String,
+    change: Option<OrderStatusChange>,
+    since: Option<Timestamp>,
+}
+
+impl OrderUpdate {
+    fn new(item: Item) -> Result<Self, ApiError> {
+        let kind = item.kind;
+        let change = item.order.map(|order| Change { kind, order });
+        Ok(Self {
+            kind: kind.into(),
+            cursor: item.place.encode(),
+            change: change.map(OrderStatusChange::new).transpose()?,
+            since: item.since,
+        })
+    }
+}
+
+/// An item of a feed of many orders: a new version of one of them, or word of the feed itself.
+#[Object]
+impl OrderUpdate {
+    /// Why it is told. `BEGIN` and `RESYNC` are about the feed, and have no `change`.
+    async fn kind(&self) -> UpdateKind {
+        self.kind
+    }
+
+    /// Where this item stands in the feed: `orderUpdates(after:)` goes on from it. It stays good for a day.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The order's new version. Each order's come in order; one that came before, by its id and version, may come again.
+    async fn change(&self) -> Option<&OrderStatusChange> {
+        self.change.as_ref()
+    }
+
+    /// Of a `RESYNC`: since about when updates may be missing, if that is known. Ask for the orders again.
+    async fn since(&self) -> Option<DateTime> {
+        self.since.map(DateTime)
+    }
+}
+
+/// Subscriptions of many orders.
+#[derive(Debug, Default)]
+pub(super) struct UpdateSubscription;
+
+#[Subscription]
+impl UpdateSubscription {
+    /// Every new version of every order that matches, from now on, without a snapshot. With `after` what was missed comes
+    /// first. Nothing is left out; something may come twice, above all across a reconnect. Deletions are not told.
+    #[expect(
+        clippy::unused_async,
+        reason = "async-graphql takes async functions only"
+    )]
+    async fn order_updates(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Only versions that match: that have one of these statuses, of this customer."
+        )]
+        filter: Option<OrderFilter>,
+        #[graphql(
+            desc = "The `cursor` of the last item that the client has, from any copy of the server. What is no cursor of this feed is the error INVALID_CURSOR; one that is too old, or whose feed was made anew, gives an item of kind `RESYNC`. A server-sent events client's `Last-Event-ID` goes before it."
+        )]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<OrderUpdate>> + use<>> {
+        let filter = filter.unwrap_or_default().parse()?;
+        let after = resumed(ctx, after)
+            .map(|text| TopicPlace::decode(&text).map_err(ApiError::bad_cursor))
+            .transpose()?;
+        let live = &ctx.app().live;
+        let follower = Follower::new(&live.updates, live.log.clone(), filter, after);
+        let ids = ctx.data_opt::<EventIds>().cloned();
+        Ok(stream::unfold(
+            (follower, ids),
+            async |(mut follower, ids)| {
+                let update = follower.next().await?.and_then(OrderUpdate::new);
+                if let (Ok(update), Some(ids)) = (&update, &ids) {
+                    ids.tell(&update.cursor);
+                }
+                Some((update.map_err(Into::into), (follower, ids)))
+            },
+        ))
+    }
+}
