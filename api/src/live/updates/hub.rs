@@ -403,6 +403,11 @@ mod tests {
             mailbox.start().map(|start| start.partitions[0]),
             Some(record)
         );
+        let further = PartitionPlace { next: 3, print: 1 };
+        hub.publish(0, further, NOW, &Arc::new(an_order_at(1)));
+        let mail = mailbox.next().now_or_never();
+        assert_eq!(mail, Some(Mail::Behind), "2 is not there");
+        let mailbox = mailbox.anew();
         hub.end();
         assert_eq!(mailbox.next().now_or_never(), Some(Mail::Behind));
         assert_eq!(mailbox.anew().start(), None);
