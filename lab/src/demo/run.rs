@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+
 use super::options::{Mode, Options};
 use super::report::{Report, seconds};
 use super::{fresh, journey, kill, pause, race, rebuild};
@@ -104,7 +106,8 @@ async fn scenario_and_check(
         Vec::new()
     };
     progress.set("comparing MySQL, topics, views and frames");
-    let evidence = read::read(site, run.journal.clients()).await?;
+    let evidence = read::read(site, run.journal.clients()).await;
+    let evidence = evidence.with_context(|| disturbed.notes.join("; "))?;
     let mut report = Report::new(options, &run.figures);
     report.converged_seconds = quiet
         .since

@@ -13,7 +13,7 @@ use super::events;
 use crate::check::evidence::{Log, Record, TOPICS};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the whole reading may take.
+/// How long the next record may take to come.
 const BOUND: Duration = Duration::from_mins(1);
 
 /// Reads every topic of a shop, but for records that are known to be no events.
@@ -50,7 +50,7 @@ pub fn read(
         }
     }
     consumer.assign(&assignment)?;
-    let deadline = Instant::now() + BOUND;
+    let mut deadline = Instant::now() + BOUND;
     while !ends.is_empty() {
         if Instant::now() > deadline {
             bail!("these partitions could not be read to their end: {ends:?}");
@@ -59,6 +59,7 @@ pub fn read(
             continue;
         };
         let message = message?;
+        deadline = Instant::now() + BOUND;
         let place = (message.topic().to_owned(), message.partition());
         let Some(end) = ends.get(&place).copied() else {
             continue;
@@ -136,7 +137,7 @@ pub fn read_raw(brokers: &str, prefix: &str, topic: &str) -> anyhow::Result<Vec<
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&name, partition, Offset::Offset(low))?;
         consumer.assign(&assignment)?;
-        let deadline = Instant::now() + BOUND;
+        let mut deadline = Instant::now() + BOUND;
         let mut next = low;
         while next < high {
             if Instant::now() > deadline {
@@ -146,6 +147,7 @@ pub fn read_raw(brokers: &str, prefix: &str, topic: &str) -> anyhow::Result<Vec<
                 continue;
             };
             let message = message?;
+            deadline = Instant::now() + BOUND;
             next = message.offset() + 1;
             let headers = message.headers();
             records.push(RawRecord {
