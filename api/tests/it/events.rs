@@ -225,10 +225,10 @@ async fn a_browser_that_comes_back_goes_on_after_the_last_event_it_had() {
     let input = json!({ "orderId": order, "status": "PROCESSING" });
     shop.done(UPDATE_ORDER_STATUS, input).await;
     shop.settle().await;
-    let older = json!({ "orderId": order, "after": first });
-    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &older, Some(second)).await;
+    let former = json!({ "orderId": order, "after": first });
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &former, Some(second)).await;
     assert_eq!(events.change().await["version"], 4);
-    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &older, Some("")).await;
+    let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &former, Some("")).await;
     assert_eq!(events.change().await["version"], 3, "an empty id is none");
 
     let mut events = Events::get(&shop, ORDER_STATUS_CHANGED, &variables, Some("7")).await;

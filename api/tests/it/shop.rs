@@ -62,10 +62,14 @@ impl StatusSink for Statuses {
                     match decode(topic, &record).payload {
                         Payload::Order(order) => {
                             let order = Arc::from(order);
-                            hubs.iter().for_each(|live| live.orders.publish(&order));
+                            for live in hubs {
+                                live.orders.publish(&order);
+                            }
                         }
                         Payload::StockLevel(level) => {
-                            hubs.iter().for_each(|live| live.stock.publish(&level));
+                            for live in hubs {
+                                live.stock.publish(&level);
+                            }
                         }
                         _ => {}
                     }

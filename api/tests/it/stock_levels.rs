@@ -69,8 +69,7 @@ async fn a_watcher_sees_the_level_as_it_is_and_then_the_latest() {
         (&json!("LIVE"), &json!(11))
     );
     assert_eq!(version(&latest), version(&snapshot) + 3);
-    shop.done(DELETE_PRODUCT, json!({ "productId": product }))
-        .await;
+    shop.done(DELETE_PRODUCT, json!({ "id": product })).await;
     shop.settle().await;
     assert_eq!(next(&mut socket).await["stock"]["available"], 0);
     drop(socket);

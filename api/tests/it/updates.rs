@@ -241,14 +241,12 @@ async fn a_copy_that_was_away_reads_what_was_missed_before_it_came_back() {
     let mut cursors = vec![begin];
     for place in 0..4 {
         let mut following = Following::open(copies.shop.addr, Value::Null, &cursors[place]).await;
-        let mut count = 0;
-        for _ in place..4 {
+        for nth in place..4 {
             let item = following.next().await;
             assert_eq!(item["kind"], "MISSED");
-            if count == 0 {
+            if nth == place {
                 cursors.push(item["cursor"].clone());
             }
-            count += 1;
         }
     }
     let mut following = Following::open(copies.other.addr, Value::Null, &cursors[4]).await;

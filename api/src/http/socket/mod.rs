@@ -1,4 +1,4 @@
-//! WebSockets on `/graphql`.
+//! Sockets on `/graphql`: what comes and goes over an upgraded connection.
 //!
 //! `session` serves a socket, whatever it speaks; `wire` reads and writes it within bounds; `running` holds its operations;
 //! `ending` says why it ends; `dialect` and a file for each protocol say how things are worded.
