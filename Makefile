@@ -9,6 +9,8 @@ RUN := lab/run/run
 # schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT; ci asks for fewer orders.
 BASE ?= HEAD
 CI_ORDERS ?= 40
+# How many times as long a killed program may be away there as on a machine of its own.
+CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
@@ -64,8 +66,8 @@ sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 T
 	@cargo run -q -p shop-sim --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
 	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
-chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words
-	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" lab/chaos/run
+chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
+	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
 	@$(WITH_ENGINES) cargo run -q -p shop-consumers --bin ops -- $(ARGS)
 deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates
@@ -77,7 +79,7 @@ clean: ## remove what was built in the checkout; servers, tools and data stay ca
 ci: ## what must hold before a change lands: lint, build, test, demo, chaos
 	@$(MAKE) --no-print-directory lint build
 	@$(WITH_ENGINES) $(MAKE) --no-print-directory test demo ORDERS=$(CI_ORDERS)
-	@$(MAKE) --no-print-directory chaos
+	@$(MAKE) --no-print-directory chaos SLOWER=$(CI_SLOWER)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 

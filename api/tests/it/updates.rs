@@ -178,6 +178,7 @@ async fn a_follower_that_loses_its_connection_all_the_time_misses_nothing() {
     let customer = copies.shop.customer().await;
     let (first, begin) = Following::begin(copies.shop.addr, Value::Null).await;
     drop(first);
+    let (mut witness, _) = Following::begin(copies.other.addr, Value::Null).await;
     let change = async {
         for order in copies.orders(&customer, 6).await {
             copies.pay(&order).await;
@@ -210,6 +211,10 @@ async fn a_follower_that_loses_its_connection_all_the_time_misses_nothing() {
         seen.values().all(|versions| *versions == [1, 2, 3]),
         "{seen:?}"
     );
+    let mut told = BTreeSet::new();
+    while told.len() < 18 {
+        told.insert(version(&witness.next().await)); // so that the other copy has read all of it
+    }
     // From the beginning once more: all of it was missed, and each version comes once.
     let mut following = Following::open(copies.other.addr, Value::Null, &begin).await;
     let mut again = BTreeSet::new();
@@ -339,6 +344,7 @@ async fn a_record_that_can_not_be_read_is_said_live_and_later() {
     let copies = Copies::open().await;
     let customer = copies.shop.customer().await;
     let (mut following, begin) = Following::begin(copies.shop.addr, Value::Null).await;
+    let (mut witness, _) = Following::begin(copies.other.addr, Value::Null).await;
     let poison = WireRecord {
         key: "7".to_owned(),
         headers: Vec::new(),
@@ -349,6 +355,9 @@ async fn a_record_that_can_not_be_read_is_said_live_and_later() {
     assert_eq!(resync["kind"], "RESYNC");
     copies.orders(&customer, 1).await;
     assert_eq!(version(&following.next().await).1, 1);
+    for _ in 0..3 {
+        witness.next().await; // so that the other copy has read all of it
+    }
     let mut later = Following::open(copies.other.addr, Value::Null, &begin).await;
     let mut kinds = Vec::new();
     for _ in 0..3 {

@@ -5,12 +5,14 @@ use anyhow::Context;
 use crate::site;
 
 /// What a run does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// `SEED`: what the faults are drawn from.
     pub seed: u64,
     /// `LONG=1`: half an hour instead of a few minutes.
     pub long: bool,
+    /// `SLOWER`: how many times as long as on a machine of its own a program may take to be back at work.
+    pub slower: f64,
     /// `ONLY`: words, one of which a fault's or control's name must have; empty for all.
     pub only: Vec<String>,
 }
@@ -37,6 +39,7 @@ impl Options {
         Ok(Self {
             seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             long: number("LONG")?.unwrap_or(0) > 0,
+            slower: f64::from(u32::try_from(number("SLOWER")?.unwrap_or(1).max(1))?),
             only: only
                 .split(',')
                 .map(|word| word.trim().to_owned())
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn variables_choose_and_nonsense_is_named() {
         let options = read(&[("SEED", "7"), ("LONG", "1"), ("ONLY", "kafka, late")]).expect("fine");
-        assert_eq!((options.seed, options.long), (7, true));
+        assert_eq!((options.seed, options.long, options.slower), (7, true, 1.0));
         assert!(options.wants("kafka killed", false) && options.wants("late commit", true));
         assert!(!options.wants("mysql killed", false));
         assert_eq!(options.again(), "make chaos LONG=1 SEED=7");

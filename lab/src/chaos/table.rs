@@ -71,6 +71,11 @@ impl Shop {
         matches!(self, Self::Programs | Self::Races)
     }
 
+    /// Whether servers are away too: then a program that comes back in time has nothing to work with.
+    pub const fn servers_fail(self) -> bool {
+        matches!(self, Self::Servers)
+    }
+
     /// How it is set up: two copies of every program behind the API.
     pub fn setting(self) -> Setting {
         let (name, payment_timeout) = match self {

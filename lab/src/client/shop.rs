@@ -29,6 +29,7 @@ pub struct Shop {
     watch_url: String,
     journal: Journal,
     patient: bool,
+    always_keyed: bool,
 }
 
 impl Shop {
@@ -37,6 +38,14 @@ impl Shop {
     pub fn patient(mut self) -> Self {
         self.patient = true;
         self
+    }
+
+    /// The same client, which sets an idempotency key on every mutation: each of them ends with an answer.
+    #[must_use]
+    pub fn always_keyed(&self) -> Self {
+        let mut client = self.clone();
+        client.always_keyed = true;
+        client
     }
 
     /// A client of the API at an address such as `127.0.0.1:4000`.
@@ -58,6 +67,7 @@ impl Shop {
             watch_url,
             journal,
             patient: false,
+            always_keyed: false,
         })
     }
 
@@ -171,7 +181,7 @@ impl Shop {
     /// The input with an idempotency key; a patient client sets one mostly, so that it may ask again.
     fn with_key(&self, input: &Value) -> Value {
         let mut input = input.clone();
-        if self.patient && fastrand::u8(0..4) > 0 {
+        if self.always_keyed || self.patient && fastrand::u8(0..4) > 0 {
             let random = fastrand::u128(..).to_be_bytes();
             input["idempotencyKey"] = uuid::Builder::from_random_bytes(random)
                 .into_uuid()

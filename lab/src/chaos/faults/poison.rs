@@ -153,7 +153,7 @@ pub async fn parked_order(scene: &Scene) -> anyhow::Result<()> {
         product,
         quantity: 2,
     }];
-    let shop = &scene.run.shop;
+    let shop = scene.run.shop.always_keyed();
     let placed = shop
         .create_order(scene.run.catalogue.customer(), &lines)
         .await?;

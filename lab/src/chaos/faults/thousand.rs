@@ -71,7 +71,7 @@ async fn run(
             }],
             _ => scene.run.catalogue.some_lines(),
         };
-        let shop = &scene.run.shop;
+        let shop = scene.run.shop.always_keyed();
         let placed = shop
             .create_order(scene.run.catalogue.customer(), &lines)
             .await?;
