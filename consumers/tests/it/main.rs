@@ -1,6 +1,7 @@
 //! Integration tests against the real servers.
 mod consumer_loop;
 mod ops_audit;
+mod ops_process;
 mod ops_republish;
 mod ops_scale;
 mod ops_shop;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{eventually, setting};
-use crate::bus::{Producer, TailItem, delete_topics, ensure_topics, inspect};
+use crate::bus::{BusError, Producer, TailItem, delete_topics, ensure_topics, inspect};
 use crate::events::{Channel, Encoding, Envelope, Event, RawRecord, Topic, TopicNames, WireRecord};
 use crate::runtime::ids;
 use crate::runtime::settings::{ConsumerSettings, KafkaSettings, Settings};
@@ -121,9 +121,11 @@ impl TestBus {
 
     /// Every dead letter of a topic, in order.
     pub async fn dead_letters(&self, topic: Topic) -> Vec<RawRecord> {
-        inspect::read_raw(&self.settings, Channel::DeadLetters(topic))
-            .await
-            .expect("the dead letters are read")
+        let channel = Channel::DeadLetters(topic);
+        read("the dead letters", async || {
+            inspect::read_raw(&self.settings, channel).await
+        })
+        .await
     }
 
     /// Joins a role's group under the name of its first member, and goes away as soon as it is in.
@@ -153,9 +155,10 @@ impl TestBus {
     /// # Panics
     /// If a record is no event.
     pub async fn events(&self, topic: Topic) -> Vec<Envelope> {
-        let items = inspect::read_all(&self.settings, topic)
-            .await
-            .expect("the topic is read");
+        let items = read("the topic", async || {
+            inspect::read_all(&self.settings, topic).await
+        })
+        .await;
         items
             .into_iter()
             .map(|item| match item {
@@ -179,16 +182,18 @@ impl TestBus {
 
     /// What a role's group has committed of a topic, by partition.
     pub async fn committed(&self, role: &str, topic: Topic) -> BTreeMap<i32, i64> {
-        inspect::committed(&self.settings, role, topic)
-            .await
-            .expect("the commits are read")
+        read("the commits", async || {
+            inspect::committed(&self.settings, role, topic).await
+        })
+        .await
     }
 
     /// Waits until a role's group has committed everything that is in a topic.
     pub async fn wait_until_consumed(&self, role: &str, topic: Topic) {
-        let ends = inspect::ends(&self.settings, topic)
-            .await
-            .expect("the ends are read");
+        let ends = read("the ends", async || {
+            inspect::ends(&self.settings, topic).await
+        })
+        .await;
         let ends: BTreeMap<_, _> = ends.into_iter().filter(|(_, end)| *end > 0).collect();
         eventually(
             &format!("{role} to commit {ends:?} of {topic}"),
@@ -202,6 +207,22 @@ impl TestBus {
         )
         .await;
     }
+}
+
+/// Reads until it is read: for a moment a broker does not know the partitions of a topic that it has just made.
+async fn read<T>(what: &str, attempt: impl AsyncFn() -> Result<T, BusError>) -> T {
+    let mut problem = None;
+    let reading = async {
+        loop {
+            match attempt().await {
+                Ok(read) => return read,
+                Err(error) => problem = Some(error),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let read = tokio::time::timeout(BOUND, reading).await;
+    read.unwrap_or_else(|_| panic!("{what} could not be read: {problem:?}"))
 }
 
 impl Drop for TestBus {

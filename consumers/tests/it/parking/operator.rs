@@ -1,47 +1,19 @@
 //! `ops dlq`, as an operator calls it.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use super::*;
+use crate::ops_process::{ops, said};
 
 impl Site {
-    fn ops(&self, arguments: &[&str]) -> Output {
-        self.ops_answering(arguments, "")
-    }
-
     fn ops_answering(&self, arguments: &[&str], answer: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ops"))
-            .args(arguments)
-            .env("MYSQL_DSN", &self.db.settings().dsn)
-            .env("LOG", "warn")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut stdin = child.stdin.take().expect("it listens");
-        stdin.write_all(answer.as_bytes()).expect("it reads");
-        drop(stdin);
-        child.wait_with_output().expect("it ends")
+        ops(arguments, &[("MYSQL_DSN", &self.db.settings().dsn)], answer)
     }
 
     /// What it answers, and its exit code; what it refuses is in brackets.
     fn says(&self, arguments: &[&str]) -> (String, i32) {
-        said(&self.ops(arguments))
+        said(&self.ops_answering(arguments, ""))
     }
-}
-
-fn said(output: &Output) -> (String, i32) {
-    let out = String::from_utf8_lossy(&output.stdout).into_owned();
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    let code = output.status.code().expect("no signal");
-    let text = if err.is_empty() {
-        out
-    } else {
-        format!("{out}[{err}]")
-    };
-    (text, code)
 }
 
 /// A key that is closed by a dead letter, with two records behind it.
