@@ -308,14 +308,8 @@ async fn a_client_that_does_not_read_is_held_in_bounds_and_closed_with_1013() {
 async fn every_ending_is_counted_under_its_reason() {
     shop_core::runtime::metrics::install();
     let shop = Shop::open().await;
-    let counted = async || {
-        let text = shop.client.get(shop.url("/metrics")).send().await;
-        let text = text.expect("an answer").text().await.expect("a text");
-        let line = r#"live_endings_total{transport="graphql-transport-ws",reason="init_twice"} "#;
-        text.lines()
-            .find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
+    let line = r#"live_endings_total{transport="graphql-transport-ws",reason="init_twice"} "#;
+    let counted = async || shop.counted(line).await;
     let before = counted().await;
     let mut socket = Socket::open(shop.addr).await;
     socket.send(json!({ "type": "connection_init" })).await;

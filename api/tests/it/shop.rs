@@ -182,6 +182,15 @@ impl Shop {
         format!("http://{}{path}", self.addr)
     }
 
+    /// The value of a counter, whose line begins so; the whole process has counted.
+    pub async fn counted(&self, line: &str) -> u64 {
+        let text = self.client.get(self.url("/metrics")).send().await;
+        let text = text.expect("an answer").text().await.expect("a text");
+        text.lines()
+            .find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok())
+            .unwrap_or(0)
+    }
+
     /// Sends a request to GraphQL as it is.
     pub async fn post(&self, body: &Value) -> Response {
         self.client

@@ -350,9 +350,13 @@ async fn a_record_that_can_not_be_read_is_said_live_and_later() {
         headers: Vec::new(),
         value: Vec::new(),
     };
+    shop_core::runtime::metrics::install();
+    let line = r#"live_items_total{stream="orderUpdates",kind="RESYNC"} "#;
+    let before = copies.shop.counted(line).await;
     copies.bus.send_record(Topic::OrderStatus, poison).await;
     let resync = following.next().await;
     assert_eq!(resync["kind"], "RESYNC");
+    assert!(copies.shop.counted(line).await > before);
     copies.orders(&customer, 1).await;
     assert_eq!(version(&following.next().await).1, 1);
     for _ in 0..3 {

@@ -50,6 +50,8 @@ pub const LIVE_SOCKETS: &str = "live_sockets";
 pub const LIVE_ENDINGS: &str = "live_endings_total";
 /// Counter, no labels.
 pub const LIVE_STATUS_RECORDS: &str = "live_status_records_total";
+/// Counter, labels `stream` (the subscription's name) and `kind` (of `UpdateKind`).
+pub const LIVE_ITEMS: &str = "live_items_total";
 
 /// Label `status` of [`KAFKA_MESSAGES_PROCESSED`]: the record is dealt with.
 pub const STATUS_SUCCESS: &str = "success";
@@ -112,6 +114,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: LIVE_SOCKETS, kind: Kind::Gauge, help: "WebSockets that are open, by protocol" },
     Metric { name: LIVE_ENDINGS, kind: Kind::Counter, help: "Sockets and event streams that ended, by transport and the reason that the client was given" },
     Metric { name: LIVE_STATUS_RECORDS, kind: Kind::Counter, help: "Status records read for subscribers" },
+    Metric { name: LIVE_ITEMS, kind: Kind::Counter, help: "Items told to subscribers, by stream and kind (SNAPSHOT, MISSED, LIVE, RESYNC, ...)" },
 ];
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();

@@ -9,7 +9,9 @@ mod orders;
 mod stock;
 mod updates;
 
+use async_graphql::resolver_utils::EnumType;
 use async_graphql::{Context, Enum, MergedSubscription};
+use shop_core::runtime::metrics::LIVE_ITEMS;
 
 pub use event_ids::EventIds;
 
@@ -45,4 +47,13 @@ pub enum UpdateKind {
 fn resumed(ctx: &Context<'_>, after: Option<String>) -> Option<String> {
     let last = ctx.data_opt::<EventIds>().and_then(EventIds::last);
     last.or(after)
+}
+
+/// Counts an item of a stream.
+fn count(stream: &'static str, kind: UpdateKind) {
+    let kind = UpdateKind::items()
+        .iter()
+        .find(|item| item.value == kind)
+        .map_or("", |item| item.name);
+    metrics::counter!(LIVE_ITEMS, "stream" => stream, "kind" => kind).increment(1);
 }

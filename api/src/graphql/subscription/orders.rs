@@ -7,7 +7,7 @@ use futures::{Stream, stream};
 use shop_core::domain;
 use shop_core::domain::order::TimelineEntry;
 
-use super::{EventIds, UpdateKind, resumed};
+use super::{EventIds, UpdateKind, count, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::{GlobalId, Order, OrderStatus};
@@ -120,8 +120,11 @@ impl OrderSubscription {
         let ids = ctx.data_opt::<EventIds>().cloned();
         Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
             let change = watch.next().await?.and_then(OrderStatusChange::new);
-            if let (Ok(change), Some(ids)) = (&change, &ids) {
-                ids.tell(&change.cursor());
+            if let Ok(change) = &change {
+                count("orderStatusChanged", change.kind);
+                if let Some(ids) = &ids {
+                    ids.tell(&change.cursor());
+                }
             }
             Some((change.map_err(Into::into), (watch, ids)))
         }))

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Object, Result, Subscription};
 use futures::{Stream, stream};
 use shop_core::domain;
 
-use super::UpdateKind;
+use super::{UpdateKind, count};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::{GlobalId, StockLevel};
@@ -64,6 +64,9 @@ impl StockSubscription {
                 kind: kind.into(),
                 level,
             });
+            if let Ok(change) = &change {
+                count("stockLevelChanged", change.kind);
+            }
             Some((change.map_err(Into::into), watch))
         }))
     }

@@ -5,7 +5,7 @@ use futures::{Stream, stream};
 use shop_core::domain::Timestamp;
 
 use super::orders::OrderStatusChange;
-use super::{EventIds, UpdateKind, resumed};
+use super::{EventIds, UpdateKind, count, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::query::OrderFilter;
@@ -95,8 +95,11 @@ impl UpdateSubscription {
             (follower, ids),
             async |(mut follower, ids)| {
                 let update = follower.next().await?.and_then(OrderUpdate::new);
-                if let (Ok(update), Some(ids)) = (&update, &ids) {
-                    ids.tell(&update.cursor);
+                if let Ok(update) = &update {
+                    count("orderUpdates", update.kind);
+                    if let Some(ids) = &ids {
+                        ids.tell(&update.cursor);
+                    }
                 }
                 Some((update.map_err(Into::into), (follower, ids)))
             },
