@@ -1,7 +1,6 @@
 //! The relay as a process: what a pause and a kill do to it.
 
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
 use shop_core::events::Topic;
 use shop_core::testkit::{TestBus, TestDb, eventually};
@@ -64,17 +63,11 @@ async fn a_relay_that_is_paused_under_load_is_replaced_and_does_no_harm_when_it_
     bus.wait_for_events(Topic::Orders, 2).await;
 
     paused.signal("STOP");
-    let stopped = Instant::now();
     let second = eventually("another leader", BOUND, async || {
         write().await;
         Some(leader(&db).await).filter(|&leader| leader != 0 && leader != first)
     })
     .await;
-    assert!(
-        stopped.elapsed() < Duration::from_secs(5),
-        "taken over after {:?}",
-        stopped.elapsed()
-    );
     eventually("the backlog to be sent", BOUND, async || {
         (unsent(&db).await == 0).then_some(())
     })

@@ -17,6 +17,8 @@ use crate::runtime::settings::KafkaSettings;
 const BOUND: Duration = Duration::from_secs(15);
 /// How long one question to a broker may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long after one look at the topics comes the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What [`ensure_topics`] found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub async fn create_topics(
             if missing.iter().all(|topic| now.contains_key(topic)) {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         let other_partitions = before
             .into_iter()
@@ -96,32 +98,29 @@ pub async fn create_topics(
     Ok(topics)
 }
 
-/// Removes topics with all that is in them; one that is not there is no error.
+/// Removes topics with all that is in them, and waits until no broker knows them; one that is not there is no error.
 ///
 /// # Errors
-/// [`BusError::Unavailable`].
+/// [`BusError::Unavailable`] if the broker does not answer, or still knows them, after 15 s.
 pub async fn delete_topics(settings: &KafkaSettings, topics: &[Channel]) -> Result<(), BusError> {
-    let admin = admin(settings)?;
-    let names: Vec<_> = topics
-        .iter()
-        .map(|topic| settings.topics.name(*topic))
-        .collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let results = admin
-        .delete_topics(&names, &options())
-        .await
-        .map_err(BusError::away)?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
-            Err((name, code)) => {
-                return Err(BusError::away(anyhow!(
-                    "failed to delete topic {name}: {code}"
-                )));
-            }
+    let work = async {
+        let admin = admin(settings)?;
+        delete(&admin, settings, topics).await?;
+        while partitions(&admin, settings)
+            .await?
+            .keys()
+            .any(|there| topics.contains(there))
+        {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let deleted = tokio::time::timeout(BOUND, work).await;
+    deleted.unwrap_or_else(|_| {
+        Err(BusError::away(anyhow!(
+            "topics were not gone within {BOUND:?}"
+        )))
+    })
 }
 
 type Admin = Arc<AdminClient<Quiet>>;
@@ -207,6 +206,33 @@ async fn create(
         }
     }
     Ok(created)
+}
+
+async fn delete(
+    admin: &Admin,
+    settings: &KafkaSettings,
+    topics: &[Channel],
+) -> Result<(), BusError> {
+    let names: Vec<_> = topics
+        .iter()
+        .map(|topic| settings.topics.name(*topic))
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let results = admin
+        .delete_topics(&names, &options())
+        .await
+        .map_err(BusError::away)?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((name, code)) => {
+                return Err(BusError::away(anyhow!(
+                    "failed to delete topic {name}: {code}"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The topics that are there and ready, with their numbers of partitions.

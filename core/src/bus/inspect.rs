@@ -1,12 +1,12 @@
 //! Looking into the log from outside, for tests.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -194,7 +194,8 @@ pub async fn commit(
     .await
 }
 
-/// Sends a record as it is, however large it is.
+/// Sends a record as it is, however large it is. A broker learns of an altered topic some time after the alteration is
+/// answered, so what is too large for it is sent again for a while.
 ///
 /// # Errors
 /// [`BusError::Unavailable`].
@@ -209,21 +210,29 @@ pub async fn send_raw(
         .create_with_context(Quiet)
         .map_err(BusError::creation)?;
     let name = settings.topics.name(topic);
-    let mut headers = OwnedHeaders::new();
-    for (key, value) in &raw.headers {
-        let value = value.as_deref();
-        headers = headers.insert(Header { key, value });
-    }
-    let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&name).headers(headers);
-    record.key = raw.key.as_deref();
-    record.payload = raw.value.as_deref();
-    let delivery = producer
-        .send_result(record)
-        .map_err(|(error, _)| BusError::away(error))?;
-    match delivery.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(BusError::away(error)),
-        Err(error) => Err(BusError::away(error)),
+    let give_up = Instant::now() + ANSWER;
+    loop {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &raw.headers {
+            let value = value.as_deref();
+            headers = headers.insert(Header { key, value });
+        }
+        let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&name).headers(headers);
+        record.key = raw.key.as_deref();
+        record.payload = raw.value.as_deref();
+        let delivery = producer
+            .send_result(record)
+            .map_err(|(error, _)| BusError::away(error))?;
+        let error = match delivery.await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err((error, _))) => error,
+            Err(error) => return Err(BusError::away(error)),
+        };
+        let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+        if !too_large || Instant::now() > give_up {
+            return Err(BusError::away(error));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
