@@ -21,10 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut files = files_of(&dist);
     if !files.iter().any(|(name, _)| name == "index.html") {
-        println!("cargo:warning=the GraphiQL page is not built: run `make build`");
+        println!("cargo:warning=the pages of the explorers are not built: run `make build`");
         let page = out.join("index.html");
         fs::write(&page, NOT_BUILT)?;
-        files = vec![("index.html".to_owned(), page)];
+        files = ["index.html", "playground.html"]
+            .map(|name| (name.to_owned(), page.clone()))
+            .to_vec();
     }
     let mut code = String::from("&[\n");
     for (name, path) in files {

@@ -1,4 +1,4 @@
-//! `GraphiQL`: a page and its files, built into the program, so that it works without internet.
+//! `GraphiQL` and `GraphQL Playground`: two pages and their files, built into the program, so that they work without internet.
 
 use axum::Router;
 use axum::extract::Path;
@@ -15,10 +15,11 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      font-src 'self' data:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The routes of the page.
+/// The routes of the pages.
 pub fn router() -> Router {
     Router::new()
         .route("/", get(async || file("index.html")))
+        .route("/playground", get(async || file("playground.html")))
         .route(
             "/assets/{name}",
             get(async |Path(name): Path<String>| file(&name)),
@@ -67,13 +68,13 @@ mod tests {
 
     #[test]
     fn the_page_is_served_with_its_policy_and_nothing_else_is() {
-        let page = file("index.html");
-        assert_eq!(page.status(), StatusCode::OK);
-        assert_eq!(
-            page.headers()[header::CONTENT_TYPE],
-            "text/html; charset=utf-8"
-        );
-        assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        for page in ["index.html", "playground.html"] {
+            let page = file(page);
+            assert_eq!(page.status(), StatusCode::OK);
+            let content_type = &page.headers()[header::CONTENT_TYPE];
+            assert_eq!(content_type, "text/html; charset=utf-8");
+            assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        }
         for name in ["", ".inputs", "../Cargo.toml", "nothing.js"] {
             assert_eq!(file(name).status(), StatusCode::NOT_FOUND, "{name}");
         }
@@ -83,7 +84,7 @@ mod tests {
     fn every_file_of_the_page_has_a_type_and_names_no_foreign_address() {
         for (name, content) in FILES {
             assert_ne!(content_type(name), "application/octet-stream", "{name}");
-            if *name == "index.html" {
+            if content_type(name).starts_with("text/html") {
                 let page = str::from_utf8(content).expect("a page is text");
                 assert!(!page.contains("//") || !page.contains("http"), "{page}");
             }

@@ -15,6 +15,16 @@ pub struct Body<'a> {
     extensions: Option<&'a RawValue>,
 }
 
+/// What is read of an operation's extensions: `graphql-sse` names operations here. Others are ignored.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extensions {
+    operation_id: Option<async_graphql::Value>,
+}
+
+/// The extension that names an operation, in the request's extensions too.
+pub const OPERATION_ID: &str = "operationId";
+
 impl Body<'_> {
     /// Reads it.
     ///
@@ -25,8 +35,14 @@ impl Body<'_> {
         if body.extensions.is_some_and(|it| !it.get().starts_with('{')) {
             return Err("extensions must be an object".to_owned());
         }
+        let extensions = body.extensions.map(|it| serde_json::from_str(it.get()));
+        let extensions: Option<Extensions> =
+            extensions.transpose().map_err(|error| error.to_string())?;
         let mut request = Request::new(body.query).variables(body.variables.unwrap_or_default());
         request.operation_name = body.operation_name;
+        if let Some(id) = extensions.and_then(|it| it.operation_id) {
+            request.extensions.insert(OPERATION_ID.to_owned(), id);
+        }
         Ok(request)
     }
 }

@@ -19,6 +19,7 @@ use futures::stream::{self, StreamExt as _};
 use shop_core::events::TraceParent;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
+use shop_core::runtime::settings::SocketSettings;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{sleep, timeout};
 
@@ -32,12 +33,13 @@ use crate::graphql::subscription::EventIds;
 pub const EVENT_STREAM: &str = "text/event-stream";
 const TRANSPORT: &str = "graphql-sse";
 /// How often a comment says that the connection lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(12);
-const COMMENT: &str = ":\n\n";
+pub const KEEP_ALIVE: Duration = Duration::from_secs(12);
+/// The least that can be said.
+pub const COMMENT: &str = ":\n\n";
 /// The last event. Browsers pass over one without data.
 const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// What the client of a stream is told at the beginning, and when the program stops: to come back after so many milliseconds.
-const COME_BACK: &str = "retry: 1000\n\n";
+pub const COME_BACK: &str = "retry: 1000\n\n";
 /// What a client that comes back had last.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Events that wait for the connection.
@@ -68,10 +70,10 @@ pub fn respond(
     ];
     let started = edge.operations.start(request, trace);
     let (events, unsent) = mpsc::channel(UNSENT);
-    let patience = edge.settings.socket.write_timeout;
+    let limits = edge.settings.socket.clone();
     let shutdown = edge.shutdown.clone();
     edge.engine.tasks().spawn(async move {
-        let reason = send(started, &ids, &events, &shutdown, patience).await;
+        let reason = send(started, &ids, &events, &shutdown, &limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
     let body = stream::unfold(unsent, async |mut unsent| {
@@ -87,15 +89,15 @@ async fn send(
     ids: &EventIds,
     events: &Sender<String>,
     shutdown: &Shutdown,
-    patience: Duration,
+    limits: &SocketSettings,
 ) -> &'static str {
     let Started { once, mut steps } = started;
-    let mut stopped = pin!(shutdown.requested());
+    let mut turn = pin!(shutdown.turn(limits.handover));
     // So that the client knows at once that it was heard.
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
     loop {
-        match timeout(patience, events.send(event)).await {
+        match timeout(limits.write_timeout, events.send(event)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return "left",
             Err(_) => return "slow",
@@ -105,7 +107,7 @@ async fn send(
         }
         event = tokio::select! {
             () = events.closed() => return "left",
-            () = &mut stopped, if !once => {
+            () = &mut turn, if !once => {
                 over = Some("stopping");
                 COME_BACK.to_owned()
             }
@@ -141,11 +143,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use shop_core::runtime::Settings;
     use tokio::time::Instant;
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    fn limits() -> SocketSettings {
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        settings.edge.socket
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_given_up_and_nothing_is_made_ahead() {
@@ -162,8 +168,9 @@ mod tests {
         let (events, _unread) = mpsc::channel(UNSENT);
         let begun = Instant::now();
         let ids = EventIds::default();
-        let reason = send(started, &ids, &events, &Shutdown::new(), PATIENCE).await;
-        assert_eq!((reason, begun.elapsed()), ("slow", PATIENCE));
+        let reason = send(started, &ids, &events, &Shutdown::new(), &limits()).await;
+        let patience = limits().write_timeout;
+        assert_eq!((reason, begun.elapsed()), ("slow", patience));
         assert_eq!(made.load(Ordering::Relaxed), 1);
     }
 
@@ -177,7 +184,7 @@ mod tests {
         let begun = Instant::now();
         let sending = tokio::spawn(async move {
             let ids = EventIds::default();
-            send(started, &ids, &events, &Shutdown::new(), PATIENCE).await
+            send(started, &ids, &events, &Shutdown::new(), &limits()).await
         });
         for (number, expected) in (0..).zip([COME_BACK, COMMENT, COMMENT]) {
             assert_eq!(read.recv().await.as_deref(), Some(expected));
@@ -185,5 +192,50 @@ mod tests {
         }
         drop(read);
         assert_eq!(sending.await.expect("no panic"), "left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_a_stream_goes_on_until_its_turn_and_then_asks_to_come_back() {
+        let shutdown = Shutdown::new();
+        let endings = (0..100).map(|_| async {
+            let steps = stream::unfold((), async |()| {
+                sleep(Duration::from_millis(100)).await;
+                Some((Step::Next("{}".to_owned()), ()))
+            });
+            let started = Started {
+                once: false,
+                steps: steps.boxed(),
+            };
+            let (events, mut read) = mpsc::channel::<String>(UNSENT);
+            let ids = EventIds::default();
+            let limits = limits();
+            let reading = async {
+                let (mut last, mut told) = (None, 0_u32);
+                while let Some(event) = read.recv().await {
+                    told += u32::from(event.starts_with("event: next"));
+                    last = Some(event);
+                }
+                (last, told)
+            };
+            let sending = async {
+                let reason = send(started, &ids, &events, &shutdown, &limits).await;
+                drop(events);
+                (reason, Instant::now())
+            };
+            tokio::join!(sending, reading)
+        });
+        shutdown.request();
+        let begun = Instant::now();
+        let endings = futures::future::join_all(endings).await;
+        let mut seconds = std::collections::BTreeSet::new();
+        for ((reason, at), (last, told)) in endings {
+            let after = at - begun;
+            assert_eq!((reason, last.as_deref()), ("stopping", Some(COME_BACK)));
+            assert!(after <= limits().handover + Duration::from_millis(1));
+            let due = after.as_millis() / 100;
+            assert!(u128::from(told) + 1 >= due, "{told} of {due} told");
+            seconds.insert(after.as_secs());
+        }
+        assert_eq!(seconds.len(), 3, "one after the other: {seconds:?}");
     }
 }

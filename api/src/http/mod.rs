@@ -4,7 +4,7 @@
 //! nothing of the schema but how to run a request on it.
 //!
 //! `gate` says who may call. `execute` runs requests; `operations` those whose answers come one after the other, which
-//! `socket` and `events` carry. To add a transport: a file that frames `operations::Step`s.
+//! `socket`, `events` and `stream` carry. To add a transport: a file that frames `operations::Step`s.
 
 pub mod assets;
 mod body;
@@ -16,7 +16,9 @@ mod nesting;
 mod operations;
 mod places;
 mod post;
+mod running;
 mod socket;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use self::execute::Engine;
 use self::gate::Gate;
 use self::operations::Operations;
 use self::places::Places;
+use self::stream::Streams;
 
 /// Bytes of one request, at most.
 pub const BODY_BYTES: usize = 1024 * 1024;
@@ -47,7 +50,9 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 struct Edge {
     engine: Engine,
     operations: Operations,
+    /// Sockets, and streams of many operations.
     sockets: Places,
+    streams: Streams,
     settings: Arc<EdgeSettings>,
     shutdown: Shutdown,
 }
@@ -63,12 +68,20 @@ pub fn router(
     let edge = Edge {
         operations: Operations::new(engine.clone(), settings),
         sockets: Places::new(settings.sockets),
+        streams: Streams::default(),
         settings: Arc::new(settings.clone()),
         engine,
         shutdown: shutdown.clone(),
     };
     let graphql = Router::new()
         .route("/graphql", routing::get(get::graphql).post(post::graphql))
+        .route(
+            "/graphql/stream",
+            routing::put(stream::reserve)
+                .get(stream::open)
+                .post(stream::begin)
+                .delete(stream::end),
+        )
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(edge);
     let page = match environment {
@@ -138,6 +151,8 @@ fn word_of(method: &axum::http::Method) -> &'static str {
         "GET" => "GET",
         "POST" => "POST",
         "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
         "OPTIONS" => "OPTIONS",
         _ => "other",
     }

@@ -59,7 +59,11 @@ pub fn reject(
     render(status, media_type(headers), Answer { response, ran }, trace)
 }
 
-fn read(
+/// The request of a body.
+///
+/// # Errors
+/// The status to answer, and what is wrong.
+pub fn read(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Request, (StatusCode, String)> {

@@ -11,7 +11,7 @@ use crate::shop::Shop;
 
 const BOUND: Duration = Duration::from_secs(30);
 /// What a stream begins with, and ends with when the program stops.
-const RETRY: &str = "retry: 1000";
+pub const RETRY: &str = "retry: 1000";
 
 /// Where an operation is by GET.
 fn url(shop: &Shop, document: &str, variables: &str) -> Url {
@@ -20,7 +20,7 @@ fn url(shop: &Shop, document: &str, variables: &str) -> Url {
 }
 
 /// A stream of events as it comes in.
-struct Events {
+pub struct Events {
     response: Response,
     text: String,
 }
@@ -41,7 +41,7 @@ impl Events {
         .await
     }
 
-    async fn open(request: RequestBuilder) -> Self {
+    pub async fn open(request: RequestBuilder) -> Self {
         let request = request.header(header::ACCEPT, "text/event-stream");
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
@@ -53,7 +53,7 @@ impl Events {
     }
 
     /// The next event as it stands there, comments passed over; `None` at the end.
-    async fn event(&mut self) -> Option<String> {
+    pub async fn event(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());

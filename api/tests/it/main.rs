@@ -4,6 +4,7 @@ mod away;
 mod copies;
 mod documents;
 mod drops;
+mod event_streams;
 mod events;
 mod gate;
 mod greedy;

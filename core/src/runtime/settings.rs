@@ -142,6 +142,8 @@ pub struct SocketSettings {
     pub init_timeout: Duration,
     /// `SOCKET_IDLE_TIMEOUT`: how long the client may be silent.
     pub idle_timeout: Duration,
+    /// `LIVE_HANDOVER`: over how long sockets and event streams are ended when the program stops.
+    pub handover: Duration,
 }
 
 /// The relay's settings.

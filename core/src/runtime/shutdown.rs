@@ -1,5 +1,7 @@
 //! The wish to stop, seen by every part of a program.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 /// A switch that goes from "run" to "stop" once. Clones share it.
@@ -17,6 +19,13 @@ impl Shutdown {
     /// Ends when somebody asks to stop, at once if that has happened. Safe to drop and ask again.
     pub async fn requested(&self) {
         self.token.cancelled().await;
+    }
+
+    /// Ends some time after somebody asks to stop, by chance and no later than `most` after it: so that not everybody who
+    /// waits here goes at once.
+    pub async fn turn(&self, most: Duration) {
+        self.requested().await;
+        tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
     }
 
     /// Whether somebody asked to stop.
@@ -52,6 +61,30 @@ mod tests {
         clone.requested().await;
         child.requested().await;
         assert!(child.is_requested());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_are_spread_over_the_time_that_there_is() {
+        let most = Duration::from_secs(10);
+        let shutdown = Shutdown::new();
+        let waiting = (0..100).map(|_| async {
+            shutdown.turn(most).await;
+            tokio::time::Instant::now()
+        });
+        let begun = tokio::time::Instant::now();
+        shutdown.request();
+        let turns = futures::future::join_all(waiting).await;
+        let parts: std::collections::BTreeSet<u64> = turns
+            .iter()
+            .map(|turn| turn.duration_since(begun).as_secs())
+            .collect();
+        assert!(
+            turns
+                .iter()
+                .all(|turn| *turn <= begun + most + Duration::from_millis(1))
+        );
+        assert!(parts.len() >= 8, "{parts:?}"); // of ten; 2e-8 of all runs have fewer
+        shutdown.turn(Duration::ZERO).await;
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum Ending {
     Slow,
     /// The client did not answer pings.
     Silent,
-    /// The program stops.
+    /// The program stops, and it is this socket's turn.
     Stopping,
 }
 
@@ -49,7 +49,10 @@ impl Ending {
         let (code, reason) = match self {
             Self::Left | Self::Lost => return None,
             Self::Terminated => (1000, "goodbye".to_owned()),
-            Self::Stopping => (1001, "the server is going away".to_owned()),
+            Self::Stopping => (
+                1001,
+                "the server is going away: come back, and go on after your last cursor".to_owned(),
+            ),
             Self::Broken(problem) => (1002, problem.clone()),
             Self::NotText => (1007, "text must be UTF-8".to_owned()),
             Self::Flood(rate) => (1008, format!("more than {rate} messages a second")),

@@ -1,12 +1,11 @@
 //! Sockets on `/graphql`: what comes and goes over an upgraded connection.
 //!
-//! `session` serves a socket, whatever it speaks; `wire` reads and writes it within bounds; `running` holds its operations;
-//! `ending` says why it ends; `dialect` and a file for each protocol say how things are worded.
+//! `session` serves a socket, whatever it speaks; `wire` reads and writes it within bounds; `ending` says why it ends;
+//! `dialect` and a file for each protocol say how things are worded.
 
 mod dialect;
 mod ending;
 mod legacy_ws;
-mod running;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -34,11 +33,8 @@ const RETRY_AFTER: &str = "5";
 
 /// Upgrades, or says why not.
 pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let upgrade = upgrade.protocols(dialect::ALL.map(|dialect| dialect.name));
-    let selected = upgrade.selected_protocol();
-    let dialect = dialect::ALL
-        .into_iter()
-        .find(|dialect| selected.is_some_and(|name| name == dialect.name));
+    let dialect = dialect::preferred(headers);
+    let upgrade = upgrade.protocols(dialect.map(|dialect| dialect.name));
     // A client that offers others alone would not accept a socket without one of them, and never see a close code.
     if dialect.is_none() && headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         let names = dialect::ALL.map(|dialect| dialect.name).join(" or ");

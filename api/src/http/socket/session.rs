@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::dialect::{Dialect, Said, quoted};
 use super::ending::Ending;
-use super::running::Running;
 use super::wire::{Event, Wire};
 use crate::http::operations::{Started, Step, stopping, too_many};
+use crate::http::running::Running;
 
 /// So much of the message rate may be used up at once.
 const BURST: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ where
     }
 
     async fn talk(&mut self, shutdown: &Shutdown) -> Ending {
-        let mut stopped = pin!(shutdown.requested());
+        let mut turn = pin!(shutdown.turn(self.settings.handover));
         let mut timer = pin!(sleep_until(self.due()));
         loop {
             if self.leave_by.is_some() && self.running.is_empty() {
@@ -85,7 +85,7 @@ where
                 timer.as_mut().reset(due);
             }
             let over = tokio::select! {
-                () = &mut stopped, if self.leave_by.is_none() => {
+                () = &mut turn, if self.leave_by.is_none() => {
                     self.running.stop_streams();
                     self.leave_by = Some(Instant::now() + DRAIN);
                     None

@@ -83,6 +83,14 @@ struct Client {
 impl Client {
     /// A client of a server whose operations are what `begin` begins.
     fn connect(begin: impl Fn(Request) -> Started + Send + 'static) -> Self {
+        Self::connect_with(begin, Duration::ZERO)
+    }
+
+    /// The same of a server that takes so long to hand its clients over.
+    fn connect_with(
+        begin: impl Fn(Request) -> Started + Send + 'static,
+        handover: Duration,
+    ) -> Self {
         let (says, said) = unbounded();
         let (told, hears) = unbounded();
         let reads = Arc::new(AtomicBool::new(true));
@@ -92,7 +100,11 @@ impl Client {
             reads: Arc::clone(&reads),
         };
         let (shutdown, opened) = (Shutdown::new(), Instant::now());
-        let session = Session::new(fake, &transport_ws::DIALECT, begin, &limits());
+        let limits = SocketSettings {
+            handover,
+            ..limits()
+        };
+        let session = Session::new(fake, &transport_ws::DIALECT, begin, &limits);
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;
@@ -285,4 +297,43 @@ async fn a_program_that_stops_ends_streams_at_once_and_lets_single_answers_come(
     assert_eq!(client.hear().await.0, ACK);
     client.shutdown.request();
     assert_eq!(client.hear().await, ("1001".to_owned(), 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_stops_hands_its_sockets_over_one_after_the_other_and_serves_them_until_then()
+ {
+    let handover = limits().handover;
+    let every_100_ms = |_| {
+        let steps = stream::unfold((), async |()| {
+            sleep(Duration::from_millis(100)).await;
+            Some((Step::Next("{}".to_owned()), ()))
+        });
+        Started {
+            once: false,
+            steps: steps.boxed(),
+        }
+    };
+    let clients = (0..100).map(|_| async {
+        let mut client = Client::connect_with(every_100_ms, handover);
+        client.init();
+        client.subscribe("1");
+        assert_eq!(client.hear().await.0, ACK);
+        let asked = Instant::now();
+        client.shutdown.request();
+        let mut told = 0;
+        loop {
+            match client.hear().await.0.as_str() {
+                "1001" => break,
+                _ => told += 1,
+            }
+        }
+        (asked.elapsed(), told)
+    });
+    let mut seconds = std::collections::BTreeSet::new();
+    for (after, told) in futures::future::join_all(clients).await {
+        assert!(after <= handover + Duration::from_millis(1), "{after:?}");
+        assert!(told + 1 >= after.as_millis() / 100, "{told} in {after:?}");
+        seconds.insert(after.as_secs());
+    }
+    assert_eq!(seconds.len(), 3, "{seconds:?}");
 }

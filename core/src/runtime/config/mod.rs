@@ -73,6 +73,7 @@ impl Settings {
         let mut reader = Reader::new(lookup);
         let http_addr = reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE);
         let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
+        let shutdown_grace = reader.time(&table::SHUTDOWN_GRACE);
         let idempotency_ttl = reader.time(&table::IDEMPOTENCY_TTL);
         let settings = Self {
             environment: reader.environment,
@@ -132,6 +133,7 @@ impl Settings {
                     write_timeout: reader.time(&table::SOCKET_WRITE_TIMEOUT),
                     init_timeout: reader.time(&table::SOCKET_INIT_TIMEOUT),
                     idle_timeout: reader.time(&table::SOCKET_IDLE_TIMEOUT),
+                    handover: reader.time(&table::LIVE_HANDOVER).min(shutdown_grace / 2),
                 },
             },
             health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(http_addr),
@@ -140,7 +142,7 @@ impl Settings {
                 .time(&table::READ_YOUR_WRITE_TIMEOUT)
                 .min(request_timeout / 2),
             idempotency_ttl,
-            shutdown_grace: reader.time(&table::SHUTDOWN_GRACE),
+            shutdown_grace,
         };
         if reader.errors.is_empty() {
             Ok(settings)

@@ -225,6 +225,8 @@ settings! {
         "How long a socket's client may take to send connection_init";
     SOCKET_IDLE_TIMEOUT = Value("1m"), Time(ms(30), s(60 * MINUTE)), API,
         "How long a socket's client may be silent; it is pinged three times as often, and an answer to that is enough";
+    LIVE_HANDOVER = Value("3s"), Time(ms(1), s(5 * MINUTE)), API,
+        "Over how long sockets and event streams are ended, each at a time of its own, when the program is asked to stop; never more than half of SHUTDOWN_GRACE";
     READ_YOUR_WRITE_TIMEOUT = Value("2s"), Time(ms(1), s(MINUTE)), &[Program::Api],
         "How long a query with minVersion waits for that version, never more than half of REQUEST_TIMEOUT";
     IDEMPOTENCY_TTL = Value("24h"), Time(s(1), s(30 * DAY)), &[Program::Api, Program::OutboxRelay],

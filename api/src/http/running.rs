@@ -1,4 +1,4 @@
-//! The operations of one socket, by their ids.
+//! The operations of one socket or stream, by their ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;

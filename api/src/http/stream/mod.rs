@@ -1,0 +1,170 @@
+//! `/graphql/stream`: server-sent events of many operations over one connection, by the "single connection mode" of
+//! `graphql-sse`, for clients whose browser opens six connections to a host at most.
+//!
+//! `PUT` reserves a stream and answers its token, `GET` opens it, `POST` begins an operation on it, `DELETE` ends one. The
+//! token is in a header, or for a browser's `EventSource` in the URL. `streams` knows who has which; `session` serves one.
+
+mod session;
+mod streams;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures::stream;
+use serde::Deserialize;
+use serde_json::Value;
+use shop_core::runtime::metrics::LIVE_ENDINGS;
+use tokio::time::timeout;
+
+pub use self::streams::Streams;
+
+use self::session::{Command, Refused};
+use super::body::OPERATION_ID;
+use super::post::{self, TRACE_ID, reject};
+use super::{EdgeState, trace_of};
+
+/// Where the token is.
+const TOKEN: HeaderName = HeaderName::from_static("x-graphql-event-stream-token");
+/// Bytes of an operation's id, at most.
+const ID_BYTES: usize = 256;
+const TRANSPORT: &str = "graphql-sse-single";
+/// After how many seconds to try again when there are too many streams.
+const RETRY_AFTER: &str = "5";
+
+/// What stands in the URL.
+#[derive(Debug, Default, Deserialize)]
+pub struct Parameters {
+    token: Option<String>,
+    #[serde(rename = "operationId")]
+    operation_id: Option<String>,
+}
+
+type InUrl = Result<Query<Parameters>, QueryRejection>;
+
+/// Reserves a stream, which is there as soon as this is answered, and answers its token.
+pub async fn reserve(State(edge): EdgeState) -> Response {
+    let Some(place) = edge.sockets.take() else {
+        let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
+        let hint = "there are too many streams; try again later\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
+    };
+    let (token, session) = edge.streams.reserve();
+    let (shutdown, limits) = (edge.shutdown.clone(), edge.settings.socket.clone());
+    edge.engine.tasks().spawn(async move {
+        let reason = session.run(&shutdown, &limits).await;
+        drop(place);
+        metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
+    });
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::CREATED, plain, token).into_response()
+}
+
+/// Opens a stream that was reserved.
+pub async fn open(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
+    let trace_id = HeaderValue::from_str(trace_of(&headers).trace_id());
+    let token = token(&headers, &url);
+    let unsent = match edge.streams.open(&token) {
+        Ok(unsent) => unsent,
+        Err(refused) => return refuse(refused),
+    };
+    let fixed = HeaderValue::from_static;
+    let headers: [(HeaderName, HeaderValue); 4] = [
+        (
+            header::CONTENT_TYPE,
+            fixed("text/event-stream; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, fixed("no-store")),
+        (HeaderName::from_static("x-accel-buffering"), fixed("no")), // nginx would wait for more
+        (TRACE_ID, trace_id.unwrap_or(fixed(""))),
+    ];
+    let body = stream::unfold(unsent, async |mut unsent| {
+        let event: String = unsent.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(event), unsent))
+    });
+    (headers, Body::from_stream(body)).into_response()
+}
+
+/// Begins an operation, whose answers the stream carries.
+pub async fn begin(
+    State(edge): EdgeState,
+    headers: HeaderMap,
+    url: InUrl,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let trace = trace_of(&headers);
+    let request = match post::read(&headers, body) {
+        Ok(request) => request,
+        Err((status, problem)) => return reject(status, problem, &headers, &trace),
+    };
+    let id = match request.extensions.get(OPERATION_ID) {
+        Some(async_graphql::Value::String(id)) if id.len() <= ID_BYTES => id.clone(),
+        Some(_) => {
+            let problem =
+                format!("extensions.{OPERATION_ID} must be a text of {ID_BYTES} bytes at most");
+            return reject(StatusCode::BAD_REQUEST, problem, &headers, &trace);
+        }
+        None => {
+            let problem = format!("extensions.{OPERATION_ID} is missing");
+            return reject(StatusCode::BAD_REQUEST, problem, &headers, &trace);
+        }
+    };
+    let Some(commands) = edge.streams.commands(&token(&headers, &url)) else {
+        return refuse(Refused::NoStream);
+    };
+    let started = edge.operations.start(request, trace);
+    let asked = session::ask(&commands, |answer| Command::Start {
+        id,
+        started,
+        answer,
+    });
+    match timeout(edge.settings.socket.write_timeout, asked).await {
+        Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
+        Ok(Err(refused)) => refuse(refused),
+        Err(_) => refuse(Refused::NoStream),
+    }
+}
+
+/// Ends an operation; one that is over already is fine.
+pub async fn end(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
+    let Some(commands) = edge.streams.commands(&token(&headers, &url)) else {
+        return refuse(Refused::NoStream);
+    };
+    let id = url.ok().and_then(|Query(url)| url.operation_id);
+    let Some(id) = id.filter(|id| id.len() <= ID_BYTES) else {
+        let problem = format!("{OPERATION_ID} is missing in the URL");
+        return reject(
+            StatusCode::BAD_REQUEST,
+            problem,
+            &headers,
+            &trace_of(&headers),
+        );
+    };
+    let asked = session::ask(&commands, |answer| Command::Stop { id, answer });
+    match timeout(edge.settings.socket.write_timeout, asked).await {
+        Ok(Ok(())) => StatusCode::OK.into_response(),
+        Ok(Err(refused)) => refuse(refused),
+        Err(_) => refuse(Refused::NoStream),
+    }
+}
+
+fn token(headers: &HeaderMap, url: &InUrl) -> String {
+    let header = headers.get(TOKEN).and_then(|token| token.to_str().ok());
+    let in_url = url
+        .as_ref()
+        .ok()
+        .and_then(|Query(url)| url.token.as_deref());
+    header.or(in_url).unwrap_or_default().to_owned()
+}
+
+fn refuse(refused: Refused) -> Response {
+    let (status, message) = match refused {
+        Refused::NoStream => (StatusCode::NOT_FOUND, "Stream not found"),
+        Refused::AlreadyOpen => (StatusCode::CONFLICT, "Stream already open"),
+        Refused::Duplicate => (StatusCode::CONFLICT, "Operation with ID already exists"),
+    };
+    let body: Value = serde_json::json!({ "errors": [{ "message": message }] });
+    (status, Json(body)).into_response()
+}
