@@ -14,7 +14,7 @@ CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo chaos sim ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -66,6 +66,8 @@ sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 T
 	@cargo run -q -p shop-sim --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
 	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
+clients: build ## the GraphQL clients that people use, from npm and PyPI, each against the programs
+	@lab/clients/run
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
@@ -76,9 +78,9 @@ build: assets ## page assets and all programs
 	@cargo build --workspace
 clean: ## remove what was built in the checkout; servers, tools and data stay cached outside
 	@cargo clean && rm -rf api/graphiql/dist
-ci: ## what must hold before a change lands: lint, build, test, demo, chaos
+ci: ## what must hold before a change lands: lint, build, test, demo, clients, chaos
 	@$(MAKE) --no-print-directory lint build
-	@$(WITH_ENGINES) $(MAKE) --no-print-directory test demo ORDERS=$(CI_ORDERS)
+	@$(WITH_ENGINES) $(MAKE) --no-print-directory test demo clients ORDERS=$(CI_ORDERS)
 	@$(MAKE) --no-print-directory chaos SLOWER=$(CI_SLOWER)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -3,12 +3,22 @@
 //! To add a protocol: 1. a file with its [`Dialect`], 2. a row in [`ALL`].
 
 use async_graphql::Request;
+use axum::http::{HeaderMap, header};
 use serde_json::value::RawValue;
 
 use super::{legacy_ws, transport_ws};
 
-/// Every protocol, the best first: of those that a client offers, the first one here is spoken.
+/// Every protocol.
 pub const ALL: [&Dialect; 2] = [&transport_ws::DIALECT, &legacy_ws::DIALECT];
+
+/// The one to speak: of those that a client offers, in its order (RFC 6455, section 4.1), the first that is known here.
+///
+/// Python's `gql` offers both, and takes every answer for its first one: it looks for the answer's header by another case.
+pub fn preferred(headers: &HeaderMap) -> Option<&'static Dialect> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let mut offered = offered.split(',').map(str::trim);
+    offered.find_map(|name| ALL.into_iter().find(|dialect| dialect.name == name))
+}
 
 /// Bytes of an operation's id; it is repeated in every message about it.
 pub const ID_BYTES: usize = 256;

@@ -1,0 +1,170 @@
+// graphql-sse in both of its modes, a browser's EventSource, and curl.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { EventSource } from "eventsource";
+import { createClient } from "graphql-sse";
+import { HTTP, STATUS, STREAM, Seen, journey, move, place, shown } from "./shop.mjs";
+
+function subscribe(client, payload, seen) {
+  let completed;
+  const over = new Promise((resolve) => (completed = resolve));
+  const stop = client.subscribe(payload, {
+    next: seen.next,
+    error: (error) => (seen.error(error), completed("error")),
+    complete: () => completed("complete"),
+  });
+  return { stop, over };
+}
+
+/** A fetch whose connections can be lost: `lose` breaks those that are open. */
+function network() {
+  const open = new Set();
+  return {
+    lose: () => open.forEach((connection) => connection.abort()),
+    fetch: (url, options) => {
+      const connection = new AbortController();
+      open.add(connection);
+      options.signal?.addEventListener("abort", () => connection.abort());
+      return fetch(url, { ...options, signal: connection.signal });
+    },
+  };
+}
+
+for (const [mode, options] of [
+  ["distinct connections", { url: HTTP }],
+  ["a single connection", { url: STREAM, singleConnection: true }],
+]) {
+  test(`over ${mode} an order is watched from its creation to its delivery`, async () => {
+    const client = createClient(options);
+    const orderId = await place();
+    const seen = new Seen();
+    const { stop, over } = subscribe(client, { query: STATUS, variables: { orderId } }, seen);
+    await journey(orderId, seen);
+    stop();
+    assert.equal(await over, "complete");
+    client.dispose();
+  });
+
+  test(`over ${mode} what was missed comes first, in order and once`, async () => {
+    const net = network();
+    let online = Promise.resolve();
+    const client = createClient({ ...options, fetchFn: net.fetch, retry: () => online });
+    const orderId = await place();
+    const seen = new Seen();
+    // The client sends the payload anew with every connection: the cursor in it is the newest.
+    const payload = { query: STATUS, variables: { orderId } };
+    const next = seen.next;
+    seen.next = (answer) => {
+      next(answer);
+      payload.variables.after = seen.last.cursor;
+    };
+    const { stop } = subscribe(client, payload, seen);
+    await seen.status("CONFIRMED");
+    let reconnect;
+    online = new Promise((resolve) => (reconnect = resolve));
+    net.lose();
+    for (const status of ["PAID", "PROCESSING", "SHIPPED"]) await move(orderId, status);
+    await shown(orderId, 5);
+    reconnect();
+    await seen.status("SHIPPED");
+    await move(orderId, "DELIVERED");
+    await seen.status("DELIVERED");
+    seen.check();
+    assert.deepEqual(
+      seen.items.slice(-4).map((item) => item.kind),
+      ["MISSED", "MISSED", "MISSED", "LIVE"],
+    );
+    stop();
+    client.dispose();
+  });
+
+  test(`over ${mode} one that fails ends alone`, async () => {
+    const client = createClient(options);
+    const orders = await Promise.all([place(), place(), place()]);
+    const watched = orders.map((orderId) => {
+      const seen = new Seen();
+      return { orderId, seen, ...subscribe(client, { query: STATUS, variables: { orderId } }, seen) };
+    });
+    const refused = new Seen();
+    const bad = subscribe(client, { query: STATUS, variables: { orderId: orders[0], after: "no cursor" } }, refused);
+    await bad.over;
+    assert.equal(refused.errors[0].extensions.code, "INVALID_CURSOR");
+    for await (const answer of client.iterate({
+      query: "query($id: ID!) { order(id: $id, minVersion: 1) { id } }",
+      variables: { id: orders[0] },
+    }))
+      assert.equal(answer.data.order.id, orders[0]);
+    await Promise.all(watched.map(({ orderId, seen }) => journey(orderId, seen)));
+    for (const { stop } of watched) stop();
+    client.dispose();
+  });
+}
+
+/** The address of a subscription for clients that can only GET. */
+function address(orderId) {
+  const url = new URL(HTTP);
+  url.searchParams.set("query", STATUS);
+  url.searchParams.set("variables", JSON.stringify({ orderId }));
+  return url.href;
+}
+
+test("a browser's EventSource goes on where it was when its connection is lost", async () => {
+  const orderId = await place();
+  const seen = new Seen();
+  let connection;
+  let hold = Promise.resolve();
+  const source = new EventSource(address(orderId), {
+    fetch: async (url, options) => {
+      await hold;
+      connection = new AbortController();
+      options.signal.addEventListener("abort", () => connection.abort());
+      const response = await fetch(url, { ...options, signal: options.signal });
+      // What is lost ends as a broken body does, not as one that the client gave up.
+      const body = response.body.pipeThrough(new TransformStream(), { signal: connection.signal });
+      return new Response(body, { status: response.status, headers: response.headers });
+    },
+  });
+  source.addEventListener("next", ({ data }) => seen.next(JSON.parse(data)));
+  await seen.status("CONFIRMED");
+  let reconnect;
+  hold = new Promise((resolve) => (reconnect = resolve));
+  connection.abort(new TypeError("network lost"));
+  for (const status of ["PAID", "PROCESSING", "SHIPPED"]) await move(orderId, status);
+  await shown(orderId, 5);
+  reconnect();
+  await seen.status("SHIPPED");
+  seen.check();
+  assert.equal(seen.last.version, 5);
+  source.close();
+});
+
+test("curl -N is enough, and its -H Last-Event-ID goes on", async () => {
+  const orderId = await place();
+  const follow = (headers, until) =>
+    new Promise((resolve, reject) => {
+      const curl = spawn("curl", ["-sN", "--noproxy", "*", "-H", "accept: text/event-stream", ...headers, address(orderId)]);
+      const items = [];
+      let id;
+      createInterface({ input: curl.stdout }).on("line", (line) => {
+        if (line.startsWith("id: ")) id = line.slice(4);
+        if (!line.startsWith("data: {")) return;
+        items.push(JSON.parse(line.slice(6)).data.orderStatusChanged);
+        if (items.at(-1).status === until) curl.kill(), resolve({ items, id });
+      });
+      curl.on("error", reject);
+    });
+  const first = await follow([], "CONFIRMED");
+  await move(orderId, "PAID");
+  await move(orderId, "PROCESSING");
+  await shown(orderId, 4);
+  const second = await follow(["-H", `last-event-id: ${first.id}`], "PROCESSING");
+  assert.deepEqual(
+    second.items.map((item) => [item.kind, item.status]),
+    [
+      ["MISSED", "PAID"],
+      ["MISSED", "PROCESSING"],
+    ],
+  );
+});

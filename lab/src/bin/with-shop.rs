@@ -1,0 +1,67 @@
+//! Runs a command beside a shop of its own: database, topics and programs, which are gone when the command ends.
+//!
+//! `with-shop COMMAND...` finds the servers by the usual settings; `lab/engines/with-engines` starts them. The command finds the
+//! API by `SHOP_ADDRESS`. Exits with the command's code, 1 if it could not be run, 64 without a command.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use shop_lab::programs::{Plan, Programs, target};
+use shop_lab::site::Site;
+use shop_lab::stage::interrupted;
+use tokio::process::Command;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    if command.is_empty() {
+        eprintln!("usage: with-shop COMMAND...");
+        return ExitCode::from(64);
+    }
+    match with_shop(&command).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("with-shop: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn with_shop(command: &[String]) -> anyhow::Result<u8> {
+    let site = Site::create("with").await?;
+    let ended = with_programs(&site, command).await;
+    site.remove().await;
+    ended
+}
+
+async fn with_programs(site: &Site, command: &[String]) -> anyhow::Result<u8> {
+    let mut plan = Plan::new("5m", target()?.join("with-shop-logs"));
+    // The command may ask for what it has just written, on a machine that is busy.
+    plan.settings
+        .push(("READ_YOUR_WRITE_TIMEOUT", "8s".to_owned()));
+    let programs = tokio::select! {
+        programs = Programs::start(site, &plan) => programs?,
+        signal = interrupted() => anyhow::bail!("stopped by {signal}"),
+    };
+    let mut child = Command::new(&command[0]);
+    child
+        .args(&command[1..])
+        .env("SHOP_ADDRESS", programs.api.to_string())
+        .kill_on_drop(true);
+    let ended = tokio::select! {
+        ended = child.status() => ended.with_context(|| format!("failed to run {}", command[0])),
+        signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
+    };
+    programs.stop().await;
+    let deaths = programs.deaths();
+    anyhow::ensure!(
+        deaths.is_empty(),
+        "a program died by itself: {}",
+        deaths.join("; ")
+    );
+    // A command that was killed has no code.
+    Ok(ended?
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
+}
