@@ -20,6 +20,7 @@ use super::nesting;
 use crate::graphql::ShopSchema;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
+use crate::graphql::subscription::Sharing;
 use crate::graphql::variables::misplaced;
 
 /// Runs requests on the schema. Clones share it.
@@ -46,6 +47,8 @@ pub struct Operation {
     pub once: bool,
     /// Its answers. Of a subscription the first has not run if it could not begin.
     pub answers: BoxStream<'static, Answer>,
+    /// Of a subscription: whether the answer that has just come is another one, that others were told too.
+    pub sharing: Option<Sharing>,
 }
 
 /// What becomes of a request, for the metrics.
@@ -96,9 +99,11 @@ impl Engine {
             Err(error) => Operation {
                 once: true,
                 answers: stream::iter([refused(error, &trace)]).boxed(),
+                sharing: None,
             },
             Ok(Some(OperationType::Subscription)) => {
-                let request = engine.equip(request, &trace);
+                let sharing = Sharing::of(&mut request);
+                let request = engine.equip(request, &trace).data(sharing.clone());
                 let responses = engine.schema.execute_stream(request);
                 let begun = Instant::now();
                 let answers = responses.enumerate().map(move |(index, mut response)| {
@@ -116,12 +121,14 @@ impl Engine {
                 Operation {
                     once: false,
                     answers: answers.boxed(),
+                    sharing: Some(sharing),
                 }
             }
             Ok(kind) => Operation {
                 once: true,
                 answers: stream::once(async move { engine.run_kind(kind, request, &trace).await })
                     .boxed(),
+                sharing: None,
             },
         }
     }

@@ -4,6 +4,7 @@
 //! only frames it: see `socket` and `events`.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_graphql::{Request, ServerError};
 use futures::future::ready;
@@ -16,6 +17,7 @@ use shop_core::runtime::trace;
 use super::execute::{Answer, Engine, coded};
 use super::places::Places;
 use crate::graphql::error::{ApiError, code, dress, server_error};
+use crate::graphql::subscription::{Share, Sharing};
 
 /// Begins operations. Clones share the bounds.
 #[derive(Clone)]
@@ -37,7 +39,7 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// An execution result, in JSON.
-    Next(String),
+    Next(Arc<str>),
     /// A list of errors, in JSON: the operation could not begin or go on, and this is the last of it.
     Error(String),
 }
@@ -63,13 +65,13 @@ impl Operations {
             return Started::refused(refusal(error, &trace));
         };
         let operation = self.engine.start(request, trace.clone());
-        let most = self.answer_bytes;
+        let (most, sharing) = (self.answer_bytes, operation.sharing);
         let steps = AssertUnwindSafe(operation.answers)
             .catch_unwind()
             .map(move |answer| {
                 let _held = &place; // for as long as the operation is there
                 match answer {
-                    Ok(answer) => step(&answer, most, &trace),
+                    Ok(answer) => step(&answer, most, sharing.as_ref(), &trace),
                     Err(_panic) => {
                         let panic = anyhow::anyhow!("an operation panicked");
                         refusal(server_error(ApiError::internal(panic)), &trace)
@@ -116,12 +118,21 @@ pub fn stopping() -> Step {
     refusal(error, &trace::new_trace())
 }
 
-fn step(answer: &Answer, most: usize, trace: &TraceParent) -> Step {
+fn step(answer: &Answer, most: usize, sharing: Option<&Sharing>, trace: &TraceParent) -> Step {
+    let share = sharing.map(Sharing::take).unwrap_or_default();
+    if let Share::Answer(text) = share {
+        return Step::Next(text);
+    }
     if !answer.ran {
         return Step::Error(json(&answer.response.errors));
     }
-    let text = json(&answer.response);
+    let text: Arc<str> = json(&answer.response).into();
     if text.len() <= most {
+        if let (Some(sharing), Share::Wanted(state)) = (sharing, share)
+            && answer.response.is_ok()
+        {
+            sharing.leave(&state, &text);
+        }
         return Step::Next(text);
     }
     let problem = format!(

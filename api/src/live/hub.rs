@@ -7,6 +7,8 @@ use shop_core::domain::{Order, OrderId};
 use shop_core::runtime::metrics::LIVE_SUBSCRIPTIONS;
 use tokio::sync::Notify;
 
+use super::answers::Answers;
+
 /// States that one mailbox holds, at most. A whole life of an order has fewer versions.
 const MAILBOX_SIZE: usize = 16;
 
@@ -16,11 +18,20 @@ pub struct Hub {
     watchers: Arc<Mutex<HashMap<OrderId, Vec<Weak<Shared>>>>>,
 }
 
+/// A state on its way to those who watch.
+#[derive(Debug)]
+pub struct Published {
+    /// The state.
+    pub order: Arc<Order>,
+    /// What was answered about it so far.
+    pub answers: Answers,
+}
+
 /// What a watcher finds in its mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mail {
     /// A state of the order.
-    State(Arc<Order>),
+    State(Arc<Published>),
     /// States were dropped: read the view.
     Lagged,
 }
@@ -41,9 +52,27 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Content {
-    states: VecDeque<Arc<Order>>,
+    states: VecDeque<Arc<Published>>,
     lagged: bool,
 }
+
+impl From<&Arc<Order>> for Published {
+    fn from(order: &Arc<Order>) -> Self {
+        Self {
+            order: Arc::clone(order),
+            answers: Answers::default(),
+        }
+    }
+}
+
+/// By the state: answers are only remembered.
+impl PartialEq for Published {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Published {}
 
 impl Hub {
     /// A hub without watchers.
@@ -69,8 +98,9 @@ impl Hub {
 
     /// Gives a state to those who watch the order. Never waits.
     pub fn publish(&self, order: &Arc<Order>) {
+        let state = Arc::new(Published::from(order));
         for watcher in self.watchers_of(order.id) {
-            watcher.put(Arc::clone(order));
+            watcher.put(Arc::clone(&state));
         }
     }
 
@@ -145,10 +175,10 @@ impl Drop for Mailbox {
 }
 
 impl Shared {
-    fn put(&self, order: Arc<Order>) {
+    fn put(&self, state: Arc<Published>) {
         let mut content = self.lock();
         if content.states.len() < MAILBOX_SIZE {
-            content.states.push_back(order);
+            content.states.push_back(state);
         } else {
             content.states.clear();
             content.lagged = true;
@@ -238,7 +268,7 @@ pub(crate) mod tests {
     fn published(hub: &Hub, version: u32) -> Mail {
         let order = Arc::new(an_order_at(version));
         hub.publish(&order);
-        Mail::State(order)
+        Mail::State(Arc::new(Published::from(&order)))
     }
 
     #[test]

@@ -35,6 +35,16 @@ impl Merge {
         self.told = version;
     }
 
+    /// Takes a state that is the next one and told as it is. Whether it was.
+    pub fn is_next(&mut self, order: &Order) -> bool {
+        let newest = order.timeline.last().map(|entry| entry.version);
+        let is_next = order.version == self.told + 1 && newest == Some(order.version);
+        if is_next {
+            self.told = order.version;
+        }
+        is_next
+    }
+
     /// Takes one state, whether it is new, a repeat, out of order or far ahead.
     pub fn offer(&mut self, order: &Order) -> Offer {
         let missed: Option<Vec<Order>> = (self.told + 1..=order.version)

@@ -1,10 +1,12 @@
 //! What is live: one reader per process of the topics `order-status` and `stock-status`, fanned out to those who watch.
 //!
-//! Owns the reader ([`feed`]); for one order the fan-out with one bounded mailbox per watcher ([`hub`]), the rule that makes a
+//! Owns the reader ([`feed`]); for one order the fan-out with one bounded mailbox per watcher ([`hub`]), what was
+//! answered about its states ([`answers`]), the rule that makes a
 //! gapless stream of what arrives in any order and number ([`merge`]), and the watcher itself ([`watch`]); updates of many
 //! orders ([`updates`]); levels of stock ([`stock`]); and the cursors from which a client goes on ([`cursor`]). Never waits for
 //! a slow client: a mailbox that is full is emptied and marked, and its watcher reads the view, or the topic, instead.
 
+pub mod answers;
 pub mod cursor;
 pub mod feed;
 pub mod hub;
@@ -15,7 +17,8 @@ pub mod watch;
 
 use shop_core::runtime::settings::KafkaSettings;
 
-pub use hub::Hub;
+pub use answers::Question;
+pub use hub::{Hub, Published};
 pub use stock::{StockHub, StockWatch};
 pub use updates::{Follower, StatusLog, Updates};
 pub use watch::{Change, Watch};

@@ -102,7 +102,7 @@ impl Journal {
     pub fn lose_order(&self, instead: String) {
         let mut pages = self.lock();
         pages.clients.unknown_orders += 1;
-        *pages.lost.entry(instead).or_default() += 1;
+        *pages.lost.entry(without_trace(instead)).or_default() += 1;
     }
 
     /// What came instead of answers, and how often.
@@ -189,6 +189,17 @@ impl Journal {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The same answer for every request: each has a trace id of its own.
+fn without_trace(answer: String) -> String {
+    const NAME: &str = ",\"traceId\":\"";
+    let Some((before, rest)) = answer.split_once(NAME) else {
+        return answer;
+    };
+    let (_, after) = rest.split_once('"').unwrap_or_default();
+    format!("{before}{after}")
+}
+
 /// Whether a server that is away is a reason for an error: it may be tried again, or a COMMIT was never answered.
 fn is_explained(error: &Value) -> bool {
     let extensions = &error["extensions"];

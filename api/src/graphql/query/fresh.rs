@@ -91,8 +91,8 @@ impl Bell {
         match self {
             Self::Feed { mailbox, wanted } => {
                 let told = async {
-                    while let Mail::State(order) = mailbox.next().await
-                        && order.version < *wanted
+                    while let Mail::State(state) = mailbox.next().await
+                        && state.order.version < *wanted
                     {}
                 };
                 let _ = timeout(LONGEST_PAUSE.min(most), told).await;

@@ -6,6 +6,7 @@
 
 mod event_ids;
 mod orders;
+mod sharing;
 mod stock;
 mod updates;
 
@@ -14,6 +15,7 @@ use async_graphql::{Context, Enum, MergedSubscription};
 use shop_core::runtime::metrics::LIVE_ITEMS;
 
 pub use event_ids::EventIds;
+pub use sharing::{Share, Sharing};
 
 use crate::live;
 

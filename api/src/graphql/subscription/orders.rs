@@ -7,6 +7,7 @@ use futures::{Stream, stream};
 use shop_core::domain;
 use shop_core::domain::order::TimelineEntry;
 
+use super::sharing::{Shared, Sharing};
 use super::{EventIds, UpdateKind, count, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
@@ -25,7 +26,7 @@ pub struct OrderStatusChange {
 
 impl OrderStatusChange {
     pub(super) fn new(change: Change) -> Result<Self, ApiError> {
-        let Change { kind, order } = change;
+        let Change { kind, order, .. } = change;
         let entry = order.timeline.last().cloned().ok_or_else(|| {
             ApiError::internal(anyhow::anyhow!("the timeline of {} is empty", order.id))
         })?;
@@ -109,7 +110,7 @@ impl OrderSubscription {
             desc = "The `cursor` of the last item that the client has, of any stream of this order from any copy of the server. One that is no cursor of this order, or ahead of it, is the error INVALID_CURSOR; one that leads nowhere any more gives an item of kind `RESYNC`. A server-sent events client's `Last-Event-ID` goes before it."
         )]
         after: Option<String>,
-    ) -> Result<impl Stream<Item = Result<OrderStatusChange>> + use<>> {
+    ) -> Result<impl Stream<Item = Result<Shared<OrderStatusChange>>> + use<>> {
         let Some(id) = GlobalId::parse("orderId", &order_id)?.order() else {
             return Err(ApiError::NotFound(order_id.to_string()).into());
         };
@@ -118,15 +119,23 @@ impl OrderSubscription {
             .transpose()?;
         let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id).after(after);
         let ids = ctx.data_opt::<EventIds>().cloned();
-        Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
-            let change = watch.next().await?.and_then(OrderStatusChange::new);
-            if let Ok(change) = &change {
-                count("orderStatusChanged", change.kind);
-                if let Some(ids) = &ids {
-                    ids.tell(&change.cursor());
+        let sharing = ctx.data_opt::<Sharing>().cloned();
+        Ok(stream::unfold(
+            (watch, ids, sharing),
+            async |(mut watch, ids, sharing)| {
+                let change = watch.next().await?;
+                let published = change.as_ref().ok().and_then(|it| it.published.clone());
+                let change = change.and_then(OrderStatusChange::new);
+                if let Ok(change) = &change {
+                    count("orderStatusChanged", change.kind);
+                    if let Some(ids) = &ids {
+                        ids.tell(&change.cursor());
+                    }
                 }
-            }
-            Some((change.map_err(Into::into), (watch, ids)))
-        }))
+                let is_answered = sharing.as_ref().is_some_and(|it| it.offer(published));
+                let shared = change.map(|item| Shared { item, is_answered });
+                Some((shared.map_err(Into::into), (watch, ids, sharing)))
+            },
+        ))
     }
 }

@@ -26,7 +26,7 @@ pub struct OrderUpdate {
 impl OrderUpdate {
     fn new(item: Item) -> Result<Self, ApiError> {
         let kind = item.kind;
-        let change = item.order.map(|order| Change { kind, order });
+        let change = item.order.map(|order| Change::own(kind, order));
         Ok(Self {
             kind: kind.into(),
             cursor: item.place.encode(),
