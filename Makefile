@@ -6,7 +6,8 @@ ENGINES := lab/engines/engines
 WITH_ENGINES := lab/engines/with-engines
 RUN := lab/run/run
 
-# schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT; ci asks for fewer orders.
+# schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT, live reads KILL, ROLL, SLOW,
+# SUBSCRIBERS and SECONDS; ci asks for fewer orders.
 BASE ?= HEAD
 CI_ORDERS ?= 40
 # How many times as long a killed program may be away there as on a machine of its own.
@@ -14,7 +15,7 @@ CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients chaos sim ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -68,6 +69,8 @@ demo: build ## orders through real clients, then an independent check; ORDERS=20
 	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
 clients: build ## the GraphQL clients that people use, from npm and PyPI, each against the programs
 	@lab/clients/run
+live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, SUBSCRIBERS=n SECONDS=n
+	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin live
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"

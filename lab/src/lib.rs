@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod live;
 pub mod programs;
 pub mod schema;
 pub mod site;

@@ -2,6 +2,7 @@
 
 mod instance;
 mod ops;
+mod process;
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};

@@ -1,0 +1,143 @@
+//! What a run does, from the environment.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::site;
+
+/// Which scenario runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `KILL=1`: copies of the API are killed one after the other; then a control whose subscribers come back without a cursor.
+    Kill,
+    /// `ROLL=1`: copies of the API are asked to stop one after the other, as a deploy does.
+    Roll,
+    /// `SLOW=1`: rounds with and without a client that reads nothing.
+    Slow,
+}
+
+impl Mode {
+    /// The word of reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Roll => "roll",
+            Self::Slow => "slow",
+        }
+    }
+
+    const fn subscribers(self) -> usize {
+        match self {
+            Self::Kill | Self::Slow => 1_000,
+            Self::Roll => 2_000,
+        }
+    }
+
+    const fn seconds(self) -> u64 {
+        match self {
+            Self::Kill => 60,
+            Self::Roll => 40,
+            Self::Slow => 12,
+        }
+    }
+}
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Which scenario.
+    pub mode: Mode,
+    /// `SUBSCRIBERS`: how many there are, each of one order.
+    pub subscribers: usize,
+    /// `SECONDS`: how long a killed copy stays away, how long from one roll to the next, or how long a round takes.
+    pub every: Duration,
+}
+
+impl Options {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// If a value is no number, or two scenarios are asked for; the message names it.
+    pub fn from_env() -> anyhow::Result<Self> {
+        Self::read(site::variable)
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
+        let number = |name: &str, default: u64| -> anyhow::Result<u64> {
+            match variable(name) {
+                None => Ok(default),
+                Some(value) => value
+                    .parse()
+                    .with_context(|| format!("{name}={value}: expected a whole number")),
+            }
+        };
+        let mut modes = Vec::new();
+        for (name, mode) in [
+            ("KILL", Mode::Kill),
+            ("ROLL", Mode::Roll),
+            ("SLOW", Mode::Slow),
+        ] {
+            if number(name, 0)? > 0 {
+                modes.push(mode);
+            }
+        }
+        if modes.len() > 1 {
+            bail!("KILL, ROLL and SLOW are scenarios of their own: set one of them");
+        }
+        let mode = modes.pop().unwrap_or(Mode::Kill);
+        let subscribers = number("SUBSCRIBERS", mode.subscribers() as u64)?;
+        let seconds = number("SECONDS", mode.seconds())?;
+        if subscribers < 2 || seconds == 0 {
+            bail!("SUBSCRIBERS must be at least 2, SECONDS at least 1");
+        }
+        Ok(Self {
+            mode,
+            subscribers: usize::try_from(subscribers).context("SUBSCRIBERS")?,
+            every: Duration::from_secs(seconds),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> anyhow::Result<Options> {
+        Options::read(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn without_variables_copies_are_killed_for_a_minute_each() {
+        let options = read(&[("ROLL", "0")]).expect("defaults");
+        assert_eq!(
+            (options.mode, options.subscribers, options.every),
+            (Mode::Kill, 1_000, Duration::from_mins(1))
+        );
+    }
+
+    #[test]
+    fn a_variable_chooses_the_scenario_and_its_figures() {
+        let roll = read(&[("ROLL", "1")]).expect("roll");
+        assert_eq!((roll.mode, roll.subscribers), (Mode::Roll, 2_000));
+        let slow = read(&[("SLOW", "1"), ("SUBSCRIBERS", "7"), ("SECONDS", "3")]).expect("slow");
+        assert_eq!((slow.mode, slow.subscribers), (Mode::Slow, 7));
+        assert_eq!(slow.every, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_name() {
+        for (variables, expected) in [
+            (&[("SUBSCRIBERS", "many")][..], "SUBSCRIBERS=many"),
+            (&[("SUBSCRIBERS", "1")], "SUBSCRIBERS"),
+            (&[("SECONDS", "0")], "SECONDS"),
+            (&[("KILL", "1"), ("ROLL", "1")], "set one"),
+        ] {
+            let error = read(variables).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One run from the first database to the last dropped topic.
+
+use anyhow::ensure;
+use rustix::process::{Resource, getrlimit};
+
+use super::judge::TOLD;
+use super::options::{Mode, Options};
+use super::report::Report;
+use super::{kill, roll, slow};
+use crate::check::Violation;
+use crate::client::{Journal, Shop};
+use crate::programs::{Plan, Programs, target};
+use crate::site::Site;
+use crate::stage::{Progress, Run, interrupted};
+
+/// `PAYMENT_TIMEOUT`: orders wait for their turn, and nothing is called off.
+const PAYMENT_TIMEOUT: &str = "2h";
+/// Files that a process has open besides the subscribers' sockets, at most.
+const OTHER_FILES: u64 = 256;
+
+/// Runs it; true if every promise was kept.
+///
+/// # Errors
+/// If it could not be run to its end.
+pub async fn live(options: &Options) -> anyhow::Result<bool> {
+    enough_files(options.subscribers)?;
+    let progress = Progress::start();
+    progress.set("a database of its own");
+    let file = target()?.join("live.json");
+    // The result of an earlier run is not this one's.
+    let _ = std::fs::remove_file(&file);
+    let site = Site::create("live").await?;
+    let ended = with_programs(options, &site, &progress).await;
+    progress.set("cleaning up");
+    site.remove().await;
+    progress.finish();
+    let report = ended?;
+    report.write(&file)?;
+    print!("{}", report.table());
+    println!("{}", file.display());
+    Ok(report.violations == 0)
+}
+
+/// All subscribers may be at one copy at a time.
+fn enough_files(subscribers: usize) -> anyhow::Result<()> {
+    let needed = u64::try_from(subscribers)? + OTHER_FILES;
+    let allowed = getrlimit(Resource::Nofile).current;
+    ensure!(
+        allowed.is_none_or(|allowed| allowed >= needed),
+        "{subscribers} subscribers need {needed} open files, RLIMIT_NOFILE allows {}: raise it (ulimit -n {needed})",
+        allowed.unwrap_or_default()
+    );
+    Ok(())
+}
+
+async fn with_programs(
+    options: &Options,
+    site: &Site,
+    progress: &Progress,
+) -> anyhow::Result<Report> {
+    progress.set("tables, topics, and the programs");
+    let mut plan = Plan::new(PAYMENT_TIMEOUT, target()?.join("live-logs"));
+    plan.copies.push(match options.mode {
+        Mode::Kill | Mode::Roll => ("api", 1 + kill::COPIES.len()),
+        Mode::Slow => ("api", 2),
+    });
+    let programs = tokio::select! {
+        programs = Programs::start(site, &plan) => programs?,
+        signal = interrupted() => anyhow::bail!("stopped by {signal}"),
+    };
+    let report = tokio::select! {
+        report = scenario_and_report(options, &programs, progress) => report,
+        // The clients go first, then the programs are stopped properly.
+        signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
+    };
+    progress.set("stopping the programs");
+    programs.stop().await;
+    report
+}
+
+async fn scenario_and_report(
+    options: &Options,
+    programs: &Programs,
+    progress: &Progress,
+) -> anyhow::Result<Report> {
+    let journal = Journal::default();
+    let shop = Shop::new(&programs.api.to_string(), journal.clone())?;
+    let run = Run::open(shop, journal, progress).await?;
+    let mut report = Report::new(options);
+    if let Err(error) = scenario(options, &run, programs, &mut report).await {
+        // What was found out before may tell why.
+        run.violate(Violation::new(12, "the scenario", format!("{error:#}")));
+    }
+    let mut violations = run.take_violations();
+    for death in programs.deaths() {
+        violations.push(Violation::new(12, "a program died by itself", death));
+    }
+    for surprise in run.journal.clients().surprises {
+        violations.push(Violation::new(TOLD, "an answer", surprise));
+    }
+    violations.sort();
+    report.violations = violations.len();
+    report.violation_list = violations;
+    Ok(report)
+}
+
+async fn scenario(
+    options: &Options,
+    run: &Run,
+    programs: &Programs,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    match options.mode {
+        Mode::Kill => report.notes = kill::run(run, programs, options, &mut report.parts).await?,
+        Mode::Slow => report.notes = slow::run(run, programs, options, &mut report.rounds).await?,
+        Mode::Roll => {
+            let found = roll::run(run, programs, options).await?;
+            (report.rolls, report.notes) = (found.rolls, found.notes);
+            report.told = Some(found.tally);
+        }
+    }
+    Ok(())
+}
