@@ -47,7 +47,7 @@ pub struct Operation {
     pub once: bool,
     /// Its answers. Of a subscription the first has not run if it could not begin.
     pub answers: BoxStream<'static, Answer>,
-    /// Of a subscription: whether the answer that has just come is another one, that others were told too.
+    /// Of a subscription with one root field: whether the answer that has just come is another one, that others were told too.
     pub sharing: Option<Sharing>,
 }
 
@@ -102,8 +102,12 @@ impl Engine {
                 sharing: None,
             },
             Ok(Some(OperationType::Subscription)) => {
-                let sharing = Sharing::of(&mut request);
-                let request = engine.equip(request, &trace).data(sharing.clone());
+                // The answers of several root fields come as they like, and none can tell whose is whose.
+                let sharing = has_one_root(&mut request).then(|| Sharing::of(&mut request));
+                let mut request = engine.equip(request, &trace);
+                if let Some(sharing) = &sharing {
+                    request = request.data(sharing.clone());
+                }
                 let responses = engine.schema.execute_stream(request);
                 let begun = Instant::now();
                 let answers = responses.enumerate().map(move |(index, mut response)| {
@@ -121,7 +125,7 @@ impl Engine {
                 Operation {
                     once: false,
                     answers: answers.boxed(),
-                    sharing: Some(sharing),
+                    sharing,
                 }
             }
             Ok(kind) => Operation {

@@ -98,8 +98,12 @@ impl Hub {
 
     /// Gives a state to those who watch the order. Never waits.
     pub fn publish(&self, order: &Arc<Order>) {
+        let watchers = self.watchers_of(order.id);
+        if watchers.is_empty() {
+            return;
+        }
         let state = Arc::new(Published::from(order));
-        for watcher in self.watchers_of(order.id) {
+        for watcher in watchers {
             watcher.put(Arc::clone(&state));
         }
     }

@@ -71,6 +71,32 @@ async fn a_subscriber_sees_the_snapshot_and_then_every_version_once() {
     }
 }
 
+/// Both fields show the same state, and each has an answer of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_fields_of_one_subscription_are_told_each_its_own() {
+    let shop = Shop::open().await;
+    let order = shop.order_in(&[]).await;
+    let mut socket = Socket::open(shop.addr).await;
+    let document = "subscription($id: ID!) { \
+         a: orderStatusChanged(orderId: $id) { version } b: orderStatusChanged(orderId: $id) { status } }";
+    socket
+        .subscribe("1", document, json!({ "id": order }))
+        .await;
+    let mut both = async || {
+        let two = [socket.next("1").await, socket.next("1").await];
+        let mut told = two.map(|answer| answer["data"].to_string());
+        told.sort_unstable();
+        told
+    };
+    let first = [r#"{"a":{"version":2}}"#, r#"{"b":{"status":"CONFIRMED"}}"#];
+    assert_eq!(both().await, first);
+    let payment = json!({ "orderId": order, "method": "card", "reference": order });
+    shop.done(PAY_ORDER, payment).await;
+    shop.settle().await;
+    let second = [r#"{"a":{"version":3}}"#, r#"{"b":{"status":"PAID"}}"#];
+    assert_eq!(both().await, second);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_whose_view_is_not_there_yet_is_waited_for() {
     let shop = Shop::open().await;

@@ -41,7 +41,7 @@ pub enum Share {
 }
 
 impl Sharing {
-    /// That of a subscription.
+    /// That of a subscription with one root field: a question tells nothing of which field an answer is.
     pub fn of(request: &mut Request) -> Self {
         let cursor = cursor_variable(request);
         let mut hash = Sha256::new();
