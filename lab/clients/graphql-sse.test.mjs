@@ -5,18 +5,7 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { EventSource } from "eventsource";
 import { createClient } from "graphql-sse";
-import { HTTP, STATUS, STREAM, Seen, journey, move, place, shown } from "./shop.mjs";
-
-function subscribe(client, payload, seen) {
-  let completed;
-  const over = new Promise((resolve) => (completed = resolve));
-  const stop = client.subscribe(payload, {
-    next: seen.next,
-    error: (error) => (seen.error(error), completed("error")),
-    complete: () => completed("complete"),
-  });
-  return { stop, over };
-}
+import { HTTP, STATUS, STREAM, Seen, Way, absence, journey, move, place, resuming, shown, subscribe } from "./shop.mjs";
 
 /** A fetch whose connections can be lost: `lose` breaks those that are open. */
 function network() {
@@ -48,34 +37,12 @@ for (const [mode, options] of [
   });
 
   test(`over ${mode} what was missed comes first, in order and once`, async () => {
-    const net = network();
-    let online = Promise.resolve();
-    const client = createClient({ ...options, fetchFn: net.fetch, retry: () => online });
+    const [net, way] = [network(), new Way()];
+    const client = createClient({ ...options, fetchFn: net.fetch, retry: way.wait });
     const orderId = await place();
     const seen = new Seen();
-    // The client sends the payload anew with every connection: the cursor in it is the newest.
-    const payload = { query: STATUS, variables: { orderId } };
-    const next = seen.next;
-    seen.next = (answer) => {
-      next(answer);
-      payload.variables.after = seen.last.cursor;
-    };
-    const { stop } = subscribe(client, payload, seen);
-    await seen.status("CONFIRMED");
-    let reconnect;
-    online = new Promise((resolve) => (reconnect = resolve));
-    net.lose();
-    for (const status of ["PAID", "PROCESSING", "SHIPPED"]) await move(orderId, status);
-    await shown(orderId, 5);
-    reconnect();
-    await seen.status("SHIPPED");
-    await move(orderId, "DELIVERED");
-    await seen.status("DELIVERED");
-    seen.check();
-    assert.deepEqual(
-      seen.items.slice(-4).map((item) => item.kind),
-      ["MISSED", "MISSED", "MISSED", "LIVE"],
-    );
+    const { stop } = subscribe(client, resuming(orderId, seen), seen);
+    await absence(orderId, seen, way, net.lose);
     stop();
     client.dispose();
   });
@@ -113,30 +80,20 @@ function address(orderId) {
 test("a browser's EventSource goes on where it was when its connection is lost", async () => {
   const orderId = await place();
   const seen = new Seen();
+  const way = new Way();
   let connection;
-  let hold = Promise.resolve();
   const source = new EventSource(address(orderId), {
     fetch: async (url, options) => {
-      await hold;
+      await way.wait();
       connection = new AbortController();
-      options.signal.addEventListener("abort", () => connection.abort());
-      const response = await fetch(url, { ...options, signal: options.signal });
+      const response = await fetch(url, options);
       // What is lost ends as a broken body does, not as one that the client gave up.
       const body = response.body.pipeThrough(new TransformStream(), { signal: connection.signal });
       return new Response(body, { status: response.status, headers: response.headers });
     },
   });
   source.addEventListener("next", ({ data }) => seen.next(JSON.parse(data)));
-  await seen.status("CONFIRMED");
-  let reconnect;
-  hold = new Promise((resolve) => (reconnect = resolve));
-  connection.abort(new TypeError("network lost"));
-  for (const status of ["PAID", "PROCESSING", "SHIPPED"]) await move(orderId, status);
-  await shown(orderId, 5);
-  reconnect();
-  await seen.status("SHIPPED");
-  seen.check();
-  assert.equal(seen.last.version, 5);
+  await absence(orderId, seen, way, () => connection.abort(new TypeError("network lost")));
   source.close();
 });
 

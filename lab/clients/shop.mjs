@@ -143,6 +143,64 @@ export class Seen {
   }
 }
 
+/** Subscribes with a client that takes a sink, as graphql-ws and graphql-sse do. Out: how to stop, and how it ended. */
+export function subscribe(client, payload, seen) {
+  let completed;
+  const over = new Promise((resolve) => (completed = resolve));
+  const stop = client.subscribe(payload, {
+    next: seen.next,
+    error: (error) => (seen.error(error), completed("error")),
+    complete: () => completed("complete"),
+  });
+  return { stop, over };
+}
+
+/** The payload of an order's subscription, whose cursor is that of the last item: for clients that send it anew with every connection. */
+export function resuming(orderId, seen) {
+  const payload = { query: STATUS, variables: { orderId } };
+  const next = seen.next;
+  seen.next = (answer) => {
+    next(answer);
+    payload.variables.after = seen.last.cursor;
+  };
+  return payload;
+}
+
+/** A way to the shop that can be lost, and does not come back before it may. */
+export class Way {
+  #open = Promise.resolve();
+  #reopen;
+
+  /** What a client waits for before it connects again. */
+  wait = () => this.#open;
+
+  close() {
+    this.#open = new Promise((resolve) => (this.#reopen = resolve));
+  }
+
+  reopen() {
+    this.#reopen();
+  }
+}
+
+/** Takes an order along while a subscriber's way is lost: what it missed comes first, in order and once, then what happens. */
+export async function absence(orderId, seen, way, lose) {
+  await seen.status("CONFIRMED");
+  way.close();
+  await lose();
+  for (const status of ["PAID", "PROCESSING", "SHIPPED"]) await move(orderId, status);
+  await shown(orderId, 5);
+  way.reopen();
+  await seen.status("SHIPPED");
+  await move(orderId, "DELIVERED");
+  await seen.status("DELIVERED");
+  seen.check();
+  assert.deepEqual(
+    seen.items.slice(-4).map((item) => item.kind),
+    ["MISSED", "MISSED", "MISSED", "LIVE"],
+  );
+}
+
 /** Takes an order from CONFIRMED to DELIVERED while a subscriber looks on. */
 export async function journey(orderId, seen) {
   await seen.status("CONFIRMED");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SubscriptionClient } from "subscriptions-transport-ws";
 import WebSocket from "ws";
-import { JOURNEY, STATUS, Seen, WS, journey, move, place } from "./shop.mjs";
+import { JOURNEY, STATUS, Seen, WS, journey, move, place, resuming } from "./shop.mjs";
 
 function connect(options = {}) {
   return new SubscriptionClient(WS, { reconnect: true, timeout: 30_000, ...options }, WebSocket);
@@ -25,13 +25,8 @@ test("it subscribes again by itself when its connection is lost, and misses noth
   const client = connect({ inactivityTimeout: 0 });
   const orderId = await place();
   const seen = new Seen();
-  // The client keeps the payload, and sends it anew with every connection: the cursor in it is the newest.
-  const payload = { query: STATUS, variables: { orderId } };
-  const next = (answer) => {
-    seen.next(answer);
-    payload.variables.after = seen.last.cursor;
-  };
-  client.request(payload).subscribe({ next, error: seen.error });
+  const payload = resuming(orderId, seen);
+  client.request(payload).subscribe({ next: seen.next, error: seen.error });
   await seen.status("CONFIRMED");
   const again = new Promise((resolve) => client.onReconnected(resolve));
   client.client.terminate();

@@ -1,5 +1,6 @@
 //! A shop of its own for one run: databases, topics and groups that nobody else uses, gone at its end.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -156,6 +157,22 @@ impl Site {
 )]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A whole number from a variable, if it is set.
+///
+/// # Errors
+/// If it is none; the message names it.
+pub fn whole<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    variable: impl Fn(&str) -> Option<String>,
+    name: &str,
+) -> anyhow::Result<Option<T>> {
+    let Some(value) = variable(name) else {
+        return Ok(None);
+    };
+    let number = value.parse();
+    let number = number.with_context(|| format!("{name}={value}: expected a whole number"))?;
+    Ok(Some(number))
 }
 
 /// The address of another database of the same server.

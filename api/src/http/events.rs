@@ -20,7 +20,7 @@ use shop_core::events::TraceParent;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
-use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
@@ -57,17 +57,7 @@ pub fn respond(
     if has_one_root(&mut request) {
         request = request.data(ids.clone());
     }
-    let trace_id = HeaderValue::from_str(trace.trace_id());
-    let fixed = HeaderValue::from_static;
-    let headers: [(HeaderName, HeaderValue); 4] = [
-        (
-            header::CONTENT_TYPE,
-            fixed("text/event-stream; charset=utf-8"),
-        ),
-        (header::CACHE_CONTROL, fixed("no-store")),
-        (HeaderName::from_static("x-accel-buffering"), fixed("no")), // nginx would wait for more
-        (TRACE_ID, trace_id.unwrap_or(fixed(""))),
-    ];
+    let trace_id = trace.trace_id().to_owned();
     let started = edge.operations.start(request, trace);
     let (events, unsent) = mpsc::channel(UNSENT);
     let limits = edge.settings.socket.clone();
@@ -76,8 +66,26 @@ pub fn respond(
         let reason = send(started, &ids, &events, &shutdown, &limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
+    streamed(unsent, &trace_id)
+}
+
+/// The response that carries events as they come.
+pub fn streamed(unsent: Receiver<String>, trace_id: &str) -> Response {
+    let fixed = HeaderValue::from_static;
+    let headers: [(HeaderName, HeaderValue); 4] = [
+        (
+            header::CONTENT_TYPE,
+            fixed("text/event-stream; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, fixed("no-store")),
+        (HeaderName::from_static("x-accel-buffering"), fixed("no")), // nginx would wait for more
+        (
+            TRACE_ID,
+            HeaderValue::from_str(trace_id).unwrap_or(fixed("")),
+        ),
+    ];
     let body = stream::unfold(unsent, async |mut unsent| {
-        let event: String = unsent.recv().await?;
+        let event = unsent.recv().await?;
         Some((Ok::<_, Infallible>(event), unsent))
     });
     (headers, Body::from_stream(body)).into_response()

@@ -5,10 +5,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use shop_lab::programs::{Plan, Programs, target};
-use shop_lab::site::Site;
-use shop_lab::stage::interrupted;
+use shop_lab::stage::{Progress, in_a_shop};
 use tokio::process::Command;
 
 #[tokio::main]
@@ -28,40 +27,29 @@ async fn main() -> ExitCode {
 }
 
 async fn with_shop(command: &[String]) -> anyhow::Result<u8> {
-    let site = Site::create("with").await?;
-    let ended = with_programs(&site, command).await;
-    site.remove().await;
-    ended
-}
-
-async fn with_programs(site: &Site, command: &[String]) -> anyhow::Result<u8> {
     let mut plan = Plan::new("5m", target()?.join("with-shop-logs"));
     // The command may ask for what it has just written, on a machine that is busy.
     plan.settings
         .push(("READ_YOUR_WRITE_TIMEOUT", "8s".to_owned()));
-    let programs = tokio::select! {
-        programs = Programs::start(site, &plan) => programs?,
-        signal = interrupted() => anyhow::bail!("stopped by {signal}"),
-    };
+    let progress = Progress::start();
+    let ended = in_a_shop("with", &plan, &progress, async |_, programs| {
+        progress.finish(); // the screen is the command's
+        beside(programs, command).await
+    });
+    ended.await
+}
+
+async fn beside(programs: &Programs, command: &[String]) -> anyhow::Result<u8> {
     let mut child = Command::new(&command[0]);
     child
         .args(&command[1..])
         .env("SHOP_ADDRESS", programs.api.to_string())
         .kill_on_drop(true);
-    let ended = tokio::select! {
-        ended = child.status() => ended.with_context(|| format!("failed to run {}", command[0])),
-        signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
-    };
-    programs.stop().await;
-    let deaths = programs.deaths();
-    anyhow::ensure!(
-        deaths.is_empty(),
-        "a program died by itself: {}",
-        deaths.join("; ")
-    );
+    let ended = child.status().await;
+    let ended = ended.with_context(|| format!("failed to run {}", command[0]))?;
+    let deaths = programs.deaths().join("; ");
+    ensure!(deaths.is_empty(), "a program died by itself: {deaths}");
     // A command that was killed has no code.
-    Ok(ended?
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1))
+    let code = ended.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(1))
 }

@@ -1,7 +1,5 @@
 //! What a run of the suite does, from the environment: `make chaos LONG=1 SEED=7` sets variables, not arguments.
 
-use anyhow::Context;
-
 use crate::site;
 
 /// What a run does.
@@ -27,19 +25,12 @@ impl Options {
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let number = |name: &str| -> anyhow::Result<Option<u64>> {
-            let Some(value) = variable(name) else {
-                return Ok(None);
-            };
-            let number = value.parse();
-            let number = number.with_context(|| format!("{name}={value}: expected a number"))?;
-            Ok(Some(number))
-        };
+        let number = |name: &str| site::whole::<u64>(&variable, name);
         let only = variable("ONLY").unwrap_or_default();
         Ok(Self {
             seed: number("SEED")?.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             long: number("LONG")?.unwrap_or(0) > 0,
-            slower: f64::from(u32::try_from(number("SLOWER")?.unwrap_or(1).max(1))?),
+            slower: f64::from(site::whole::<u32>(&variable, "SLOWER")?.unwrap_or(1).max(1)),
             only: only
                 .split(',')
                 .map(|word| word.trim().to_owned())

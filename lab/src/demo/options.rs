@@ -1,6 +1,6 @@
 //! What a run does, from the environment: `make demo ORDERS=200 KILL=1` sets variables, not arguments.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::site;
 
@@ -61,12 +61,7 @@ impl Options {
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let number = |name: &str, default: usize| -> anyhow::Result<usize> {
-            match variable(name) {
-                None => Ok(default),
-                Some(value) => value
-                    .parse()
-                    .with_context(|| format!("{name}={value}: expected a whole number")),
-            }
+            Ok(site::whole(&variable, name)?.unwrap_or(default))
         };
         let mut modes = Vec::new();
         if number("KILL", 0)? > 0 {

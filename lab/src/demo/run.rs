@@ -12,7 +12,7 @@ use crate::check::{Evidence, Kind, Violation, judge, plant, read};
 use crate::client::{Journal, Shop};
 use crate::programs::{Plan, Programs, target};
 use crate::site::Site;
-use crate::stage::{Progress, Reader, Run, interrupted};
+use crate::stage::{Progress, Reader, Run, in_a_shop};
 
 /// How long it may take until nothing is under way, where nothing was disturbed.
 const QUIET_BOUND: Duration = Duration::from_secs(30);
@@ -22,29 +22,9 @@ const QUIET_BOUND: Duration = Duration::from_secs(30);
 /// # Errors
 /// If it could not be run to its end.
 pub async fn demo(options: &Options) -> anyhow::Result<bool> {
-    let progress = Progress::start();
-    progress.set("a database of its own");
     let file = target()?.join("demo.json");
     // The result of an earlier run is not this one's.
     let _ = std::fs::remove_file(&file);
-    let site = Site::create("demo").await?;
-    let ended = with_programs(options, &site, &progress).await;
-    progress.set("cleaning up");
-    site.remove().await;
-    progress.finish();
-    let report = ended?;
-    report.write(&file)?;
-    print!("{}", report.table());
-    println!("{}", file.display());
-    Ok(report.violations == 0)
-}
-
-async fn with_programs(
-    options: &Options,
-    site: &Site,
-    progress: &Progress,
-) -> anyhow::Result<Report> {
-    progress.set("tables, topics, and five programs");
     let payment_timeout = match options.mode {
         Mode::Journey => journey::PAYMENT_TIMEOUT,
         Mode::Kill | Mode::Pause => kill::PAYMENT_TIMEOUT,
@@ -56,18 +36,15 @@ async fn with_programs(
     if options.mode == Mode::Pause {
         plan.copies.push(("outbox-relay", 2));
     }
-    let programs = tokio::select! {
-        programs = Programs::start(site, &plan) => programs?,
-        signal = interrupted() => anyhow::bail!("stopped by {signal}"),
-    };
-    let report = tokio::select! {
-        report = scenario_and_check(options, site, &programs, progress) => report,
-        // The clients go first, then the programs are stopped properly.
-        signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
-    };
-    progress.set("stopping the programs");
-    programs.stop().await;
-    report
+    let progress = Progress::start();
+    let report = in_a_shop("demo", &plan, &progress, async |site, programs| {
+        scenario_and_check(options, site, programs, &progress).await
+    });
+    let report = report.await?;
+    report.write(&file)?;
+    print!("{}", report.table());
+    println!("{}", file.display());
+    Ok(report.violations == 0)
 }
 
 async fn scenario_and_check(

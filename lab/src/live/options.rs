@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::site;
 
@@ -64,21 +64,14 @@ impl Options {
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let number = |name: &str, default: u64| -> anyhow::Result<u64> {
-            match variable(name) {
-                None => Ok(default),
-                Some(value) => value
-                    .parse()
-                    .with_context(|| format!("{name}={value}: expected a whole number")),
-            }
-        };
+        let number = |name: &str| site::whole::<u64>(&variable, name);
         let mut modes = Vec::new();
         for (name, mode) in [
             ("KILL", Mode::Kill),
             ("ROLL", Mode::Roll),
             ("SLOW", Mode::Slow),
         ] {
-            if number(name, 0)? > 0 {
+            if number(name)?.unwrap_or(0) > 0 {
                 modes.push(mode);
             }
         }
@@ -86,14 +79,14 @@ impl Options {
             bail!("KILL, ROLL and SLOW are scenarios of their own: set one of them");
         }
         let mode = modes.pop().unwrap_or(Mode::Kill);
-        let subscribers = number("SUBSCRIBERS", mode.subscribers() as u64)?;
-        let seconds = number("SECONDS", mode.seconds())?;
+        let subscribers = site::whole(&variable, "SUBSCRIBERS")?.unwrap_or(mode.subscribers());
+        let seconds = number("SECONDS")?.unwrap_or(mode.seconds());
         if subscribers < 2 || seconds == 0 {
             bail!("SUBSCRIBERS must be at least 2, SECONDS at least 1");
         }
         Ok(Self {
             mode,
-            subscribers: usize::try_from(subscribers).context("SUBSCRIBERS")?,
+            subscribers,
             every: Duration::from_secs(seconds),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
 use super::board::{Ending, Pages};
@@ -138,9 +138,13 @@ async fn roll(programs: &Programs, scene: &Scene, copy: usize) -> anyhow::Result
     // Who is lost comes back to another copy, or to this one once it is up again: each of its endings counts.
     let gone = |pages: &Pages| of(pages, copy).count() >= clients;
     let left = board.until(LEAVE_BOUND, "clients handed over", gone).await;
-    while programs.process(label).is_none() {
-        tokio::time::sleep(LOOK).await;
-    }
+    let is_back = async {
+        while programs.process(label).is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let back = tokio::time::timeout(READY_BOUND, is_back).await;
+    back.with_context(|| format!("{label} was not started again"))?;
     programs.ready(READY_BOUND).await?;
     let ready = at.elapsed();
     // Without all of its endings there is still something to say about those that there were.

@@ -10,8 +10,7 @@ use super::{kill, roll, slow};
 use crate::check::Violation;
 use crate::client::{Journal, Shop};
 use crate::programs::{Plan, Programs, target};
-use crate::site::Site;
-use crate::stage::{Progress, Run, interrupted};
+use crate::stage::{Progress, Run, in_a_shop};
 
 /// `PAYMENT_TIMEOUT`: orders wait for their turn, and nothing is called off.
 const PAYMENT_TIMEOUT: &str = "2h";
@@ -24,17 +23,19 @@ const OTHER_FILES: u64 = 256;
 /// If it could not be run to its end.
 pub async fn live(options: &Options) -> anyhow::Result<bool> {
     enough_files(options.subscribers)?;
-    let progress = Progress::start();
-    progress.set("a database of its own");
     let file = target()?.join("live.json");
     // The result of an earlier run is not this one's.
     let _ = std::fs::remove_file(&file);
-    let site = Site::create("live").await?;
-    let ended = with_programs(options, &site, &progress).await;
-    progress.set("cleaning up");
-    site.remove().await;
-    progress.finish();
-    let report = ended?;
+    let mut plan = Plan::new(PAYMENT_TIMEOUT, target()?.join("live-logs"));
+    plan.copies.push(match options.mode {
+        Mode::Kill | Mode::Roll => ("api", 1 + kill::COPIES.len()),
+        Mode::Slow => ("api", 2),
+    });
+    let progress = Progress::start();
+    let report = in_a_shop("live", &plan, &progress, async |_, programs| {
+        scenario_and_report(options, programs, &progress).await
+    });
+    let report = report.await?;
     report.write(&file)?;
     print!("{}", report.table());
     println!("{}", file.display());
@@ -51,31 +52,6 @@ fn enough_files(subscribers: usize) -> anyhow::Result<()> {
         allowed.unwrap_or_default()
     );
     Ok(())
-}
-
-async fn with_programs(
-    options: &Options,
-    site: &Site,
-    progress: &Progress,
-) -> anyhow::Result<Report> {
-    progress.set("tables, topics, and the programs");
-    let mut plan = Plan::new(PAYMENT_TIMEOUT, target()?.join("live-logs"));
-    plan.copies.push(match options.mode {
-        Mode::Kill | Mode::Roll => ("api", 1 + kill::COPIES.len()),
-        Mode::Slow => ("api", 2),
-    });
-    let programs = tokio::select! {
-        programs = Programs::start(site, &plan) => programs?,
-        signal = interrupted() => anyhow::bail!("stopped by {signal}"),
-    };
-    let report = tokio::select! {
-        report = scenario_and_report(options, &programs, progress) => report,
-        // The clients go first, then the programs are stopped properly.
-        signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
-    };
-    progress.set("stopping the programs");
-    programs.stop().await;
-    report
 }
 
 async fn scenario_and_report(

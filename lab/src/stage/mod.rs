@@ -1,6 +1,7 @@
 //! What scenarios share: a catalogue, clients at work, a reader, the line on the screen, and what they find.
 //!
-//! Used by the demo and by the fault suite. Knows neither: a scenario brings its own programs and asks for its own check.
+//! Used by the demo, the runs of `live` and the fault suite. Knows none of them: a scenario says how its programs run and asks for
+//! its own check.
 
 pub mod catalogue;
 pub mod figures;
@@ -9,6 +10,7 @@ pub mod load;
 pub mod progress;
 pub mod reader;
 pub mod run;
+pub mod shop;
 
 pub use catalogue::Catalogue;
 pub use figures::Figures;
@@ -17,6 +19,7 @@ pub use load::Load;
 pub use progress::Progress;
 pub use reader::Reader;
 pub use run::Run;
+pub use shop::in_a_shop;
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -8,12 +8,11 @@ mod session;
 mod streams;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream;
 use serde::Deserialize;
 use serde_json::Value;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
@@ -23,7 +22,8 @@ pub use self::streams::Streams;
 
 use self::session::{Command, Refused};
 use super::body::OPERATION_ID;
-use super::post::{self, TRACE_ID, reject};
+use super::events::streamed;
+use super::post::{self, reject};
 use super::{EdgeState, trace_of};
 
 /// Where the token is.
@@ -64,27 +64,10 @@ pub async fn reserve(State(edge): EdgeState) -> Response {
 
 /// Opens a stream that was reserved.
 pub async fn open(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
-    let trace_id = HeaderValue::from_str(trace_of(&headers).trace_id());
-    let token = token(&headers, &url);
-    let unsent = match edge.streams.open(&token) {
-        Ok(unsent) => unsent,
-        Err(refused) => return refuse(refused),
-    };
-    let fixed = HeaderValue::from_static;
-    let headers: [(HeaderName, HeaderValue); 4] = [
-        (
-            header::CONTENT_TYPE,
-            fixed("text/event-stream; charset=utf-8"),
-        ),
-        (header::CACHE_CONTROL, fixed("no-store")),
-        (HeaderName::from_static("x-accel-buffering"), fixed("no")), // nginx would wait for more
-        (TRACE_ID, trace_id.unwrap_or(fixed(""))),
-    ];
-    let body = stream::unfold(unsent, async |mut unsent| {
-        let event: String = unsent.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(event), unsent))
-    });
-    (headers, Body::from_stream(body)).into_response()
+    match edge.streams.open(&token(&headers, &url)) {
+        Ok(unsent) => streamed(unsent, trace_of(&headers).trace_id()),
+        Err(refused) => refuse(refused),
+    }
 }
 
 /// Begins an operation, whose answers the stream carries.
