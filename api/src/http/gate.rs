@@ -98,15 +98,19 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
     }
 }
 
+/// What a page of another origin may send along: the last one is `graphql-sse`'s, for many operations over one
+/// connection.
+const HEADERS: &str = "content-type, traceparent, last-event-id, x-graphql-event-stream-token";
+
 fn preflight() -> Response {
     let headers: [(HeaderName, HeaderValue); 3] = [
         (
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
+            HeaderValue::from_static("POST, PUT, DELETE"),
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("content-type, traceparent, last-event-id"),
+            HeaderValue::from_static(HEADERS),
         ),
         (header::ACCESS_CONTROL_MAX_AGE, REMEMBER),
     ];

@@ -115,8 +115,46 @@ async fn names_and_pages_of_the_settings_may_call() {
     assert_eq!(allowed.status(), StatusCode::NO_CONTENT);
     let headers = allowed.headers();
     assert_eq!(headers["access-control-allow-origin"], front.1);
-    assert_eq!(headers["access-control-allow-methods"], "POST");
+    assert_eq!(headers["access-control-allow-methods"], "POST, PUT, DELETE");
     let posted = posted(&shop, &[front]).await;
     assert_eq!(posted.status(), StatusCode::OK);
     assert_eq!(posted.headers()["access-control-allow-origin"], front.1);
+}
+
+/// What `graphql-sse` sends over a single connection, which a browser asks for first.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_settings_may_use_one_stream_for_many_operations() {
+    const TOKEN: &str = "x-graphql-event-stream-token";
+    let front = "https://front.example";
+    let mut edge = edge();
+    edge.origins = vec![front.to_owned()];
+    let shop = Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await;
+    let url = shop.url("/graphql/stream");
+    for method in ["PUT", "POST", "DELETE"] {
+        let asked = shop.client.request(Method::OPTIONS, &url);
+        let asked = asked
+            .header(header::ORIGIN, front)
+            .header("access-control-request-method", method)
+            .header("access-control-request-headers", TOKEN);
+        let allowed = asked.send().await.expect("an answer");
+        let list = |name: &str| -> Vec<String> {
+            let value = allowed.headers()[name].to_str().expect("text");
+            value.split(", ").map(str::to_owned).collect()
+        };
+        let methods = list("access-control-allow-methods");
+        assert!(methods.iter().any(|known| known == method), "{methods:?}");
+        let headers = list("access-control-allow-headers");
+        assert!(headers.iter().any(|known| known == TOKEN), "{headers:?}");
+    }
+    let reserved = shop.client.put(&url).header(header::ORIGIN, front);
+    let reserved = reserved.send().await.expect("an answer");
+    assert_eq!(reserved.status(), StatusCode::CREATED);
+    assert_eq!(reserved.headers()["access-control-allow-origin"], front);
+    let foreign = shop.client.put(&url).header(header::ORIGIN, EVIL);
+    let refused = foreign.send().await.expect("an answer");
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
 }

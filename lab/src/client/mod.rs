@@ -5,10 +5,12 @@ pub mod answer;
 pub mod diary;
 pub mod documents;
 pub mod journal;
+pub mod line;
 pub mod shop;
 pub mod watch;
 
 pub use answer::{Answer, Refusal};
 pub use journal::Journal;
+pub use line::{Line, Said};
 pub use shop::Shop;
 pub use watch::Watch;

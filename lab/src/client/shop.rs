@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 pub struct Shop {
     http: reqwest::Client,
     url: String,
-    watch_url: String,
+    address: String,
     journal: Journal,
     patient: bool,
     always_keyed: bool,
@@ -57,14 +57,10 @@ impl Shop {
             .timeout(DEADLINE)
             .no_proxy()
             .build()?;
-        let (url, watch_url) = (
-            format!("http://{address}/graphql"),
-            format!("ws://{address}/graphql"),
-        );
         Ok(Self {
             http,
-            url,
-            watch_url,
+            url: format!("http://{address}/graphql"),
+            address: address.to_owned(),
             journal,
             patient: false,
             always_keyed: false,

@@ -3,27 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
 
-use super::{Journal, documents};
+use super::{Journal, Line, Said, documents};
 use crate::check::evidence::Frame;
 
-const PROTOCOL: &str = "graphql-transport-ws";
 /// How long a server may take to greet.
 const GREETING: Duration = Duration::from_secs(5);
 /// The pause before connecting again.
 const RECONNECT: Duration = Duration::from_millis(200);
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A frame and when it came.
 #[derive(Debug, Clone)]
@@ -45,11 +36,11 @@ impl Watch {
     /// Subscribes to an order; returns at once, frames come when they come.
     ///
     /// A patient one asks again for an order whose view is not there yet: it knows that there is such an order.
-    pub fn open(url: &str, order: Uuid, journal: &Journal, patient: bool) -> Self {
+    pub fn open(address: &str, order: Uuid, journal: &Journal, patient: bool) -> Self {
         let (sender, arrivals) = watch::channel(Vec::new());
         let number = journal.watch(order);
         let subscriber = Subscriber {
-            url: url.to_owned(),
+            address: address.to_owned(),
             order,
             number,
             journal: journal.clone(),
@@ -104,7 +95,7 @@ impl Drop for Watch {
 }
 
 struct Subscriber {
-    url: String,
+    address: String,
     order: Uuid,
     number: usize,
     journal: Journal,
@@ -124,7 +115,7 @@ impl Subscriber {
     async fn run(self) {
         loop {
             let ended = match self.connect().await {
-                Ok(socket) => self.listen(socket).await,
+                Ok(line) => self.listen(line).await,
                 Err(_) => End::Lost,
             };
             if matches!(ended, End::Over) {
@@ -134,83 +125,48 @@ impl Subscriber {
         }
     }
 
-    async fn connect(&self) -> anyhow::Result<Socket> {
-        let mut request = self.url.as_str().into_client_request()?;
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", HeaderValue::from_static(PROTOCOL));
-        let (mut socket, _) = tokio::time::timeout(GREETING, connect_async(request)).await??;
-        socket
-            .send(text(&json!({ "type": "connection_init" })))
+    async fn connect(&self) -> anyhow::Result<Line> {
+        let mut line = Line::open(&self.address, GREETING).await?;
+        let variables = json!({ "orderId": format!("order_{}", self.order) });
+        line.subscribe("1", documents::ORDER_STATUS_CHANGED, &variables)
             .await?;
-        loop {
-            let message = tokio::time::timeout(GREETING, socket.next()).await?;
-            let message = message.context("closed before connection_ack")??;
-            match kind(&parse(&message)) {
-                "connection_ack" => break,
-                "ping" => socket.send(text(&json!({ "type": "pong" }))).await?,
-                _ => {}
-            }
-        }
-        let subscribe = json!({
-            "id": "1",
-            "type": "subscribe",
-            "payload": {
-                "query": documents::ORDER_STATUS_CHANGED,
-                "variables": { "orderId": format!("order_{}", self.order) },
-            },
-        });
-        socket.send(text(&subscribe)).await?;
-        Ok(socket)
+        Ok(line)
     }
 
-    async fn listen(&self, mut socket: Socket) -> End {
+    async fn listen(&self, mut line: Line) -> End {
         self.journal.connect(self.number);
-        while let Some(Ok(message)) = socket.next().await {
+        loop {
+            let said = line.next().await;
             let at = Instant::now();
-            let message = parse(&message);
-            match kind(&message) {
-                "next" => {
-                    let change = &message["payload"]["data"]["orderStatusChanged"];
-                    match frame(change) {
-                        Some(frame) => {
-                            self.journal.receive(self.number, frame.clone());
-                            self.sender
-                                .send_modify(|all| all.push(Arrival { frame, at }));
-                        }
-                        // A server that goes away may say so instead of just going.
-                        None if self.asks_again(&message["payload"]) => return End::Lost,
-                        None => {
-                            self.journal
-                                .fail(self.number, message["payload"].to_string());
-                            return End::Over;
-                        }
+            let problem = match said {
+                Said::Item(data) => match frame(&data["orderStatusChanged"]) {
+                    Some(frame) => {
+                        self.journal.receive(self.number, frame.clone());
+                        self.sender
+                            .send_modify(|all| all.push(Arrival { frame, at }));
+                        continue;
                     }
+                    None => data,
+                },
+                // A server that goes away may say so instead of just going.
+                Said::Refused(errors, retryable) if retryable || self.is_early(&errors) => {
+                    return End::Lost;
                 }
-                "error" => {
-                    if self.asks_again(&json!({ "errors": message["payload"] })) {
-                        return End::Lost;
-                    }
-                    self.journal
-                        .fail(self.number, message["payload"].to_string());
-                    return End::Over;
-                }
-                "complete" => return self.completed(),
-                "ping" if socket.send(text(&json!({ "type": "pong" }))).await.is_err() => break,
-                _ => {}
-            }
+                Said::Refused(errors, _) => errors,
+                Said::Completed => return self.completed(),
+                Said::Over(_) => return End::Lost,
+            };
+            self.journal.fail(self.number, problem.to_string());
+            return End::Over;
         }
-        End::Lost
     }
 
-    /// Whether the server asks to try again, since its store is away or it is shutting down; or the view is not there yet.
-    fn asks_again(&self, payload: &Value) -> bool {
-        let not_yet = self.patient && self.sender.borrow().is_empty();
-        let mut errors = payload["errors"].as_array().into_iter().flatten();
-        errors.any(|error| {
-            let about = &error["extensions"];
-            about["retryable"] == true || (not_yet && about["code"] == "NOT_FOUND")
-        })
+    /// Whether the view is not there yet, for one who knows that there is such an order.
+    fn is_early(&self, errors: &Value) -> bool {
+        let mut errors = errors.as_array().into_iter().flatten();
+        self.patient
+            && self.sender.borrow().is_empty()
+            && errors.any(|error| error["extensions"]["code"] == "NOT_FOUND")
     }
 
     /// A server may end the stream of an order that is final, and one that shuts down any stream.
@@ -236,20 +192,4 @@ fn frame(change: &Value) -> Option<Frame> {
         order_version: version(&change["order"]["version"])?,
         order_status: change["order"]["status"].as_str()?.to_owned(),
     })
-}
-
-fn text(value: &Value) -> Message {
-    Message::text(value.to_string())
-}
-
-fn parse(message: &Message) -> Value {
-    message
-        .to_text()
-        .ok()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
-}
-
-fn kind(message: &Value) -> &str {
-    message["type"].as_str().unwrap_or_default()
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use super::wire::Line;
+use super::subscriber::GREETING;
+use crate::client::Line;
 
 /// How many times it asks for everything.
 const FEEDS: usize = 50;
@@ -35,7 +36,7 @@ impl Deaf {
     /// # Errors
     /// If the server does not take it.
     pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut line = Line::open_narrow(address, BUFFER).await?;
+        let mut line = Line::open_narrow(address, GREETING, BUFFER).await?;
         for number in 0..FEEDS {
             let id = number.to_string();
             line.subscribe(&id, EVERYTHING, &json!({})).await?;

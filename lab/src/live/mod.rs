@@ -19,7 +19,6 @@ mod slow;
 mod spread;
 mod subscriber;
 mod truth;
-mod wire;
 
 pub use options::Options;
 pub use run::live;

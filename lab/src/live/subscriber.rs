@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::board::{Board, Ending, Item, Topic, Why};
-use super::wire::{Line, Said};
+use crate::client::{Line, Said};
 use crate::programs::Programs;
 
 const ORDER: &str = "subscription($orderId: ID!, $after: String) { \
@@ -21,6 +21,8 @@ const ORDER: &str = "subscription($orderId: ID!, $after: String) { \
 const FEED: &str = "subscription($after: String) { orderUpdates(after: $after) { \
      kind cursor since change { orderId version status at } } }";
 
+/// How long a server may take to greet: thousands may be coming back at once.
+pub const GREETING: Duration = Duration::from_secs(10);
 /// The pause before a client comes back, in milliseconds: chosen by chance, so that not all come in the same moment.
 const BACK_OFF: std::ops::RangeInclusive<u64> = 50..=500;
 /// The longest it grows to.
@@ -139,7 +141,7 @@ impl Subscriber {
 
     async fn connect(&self, copy: usize, cursor: Option<&str>) -> anyhow::Result<Line> {
         let address = self.doors.addresses.get(copy).context("no such copy")?;
-        let mut line = Line::open(*address).await?;
+        let mut line = Line::open(&address.to_string(), GREETING).await?;
         let after = cursor.filter(|_| self.manner.resumes);
         let (query, variables) = match self.topic {
             Topic::Order(order) => {

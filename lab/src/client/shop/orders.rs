@@ -125,7 +125,7 @@ impl Shop {
 
     /// Subscribes to an order.
     pub fn watch_order(&self, order: Uuid) -> Watch {
-        Watch::open(&self.watch_url, order, &self.journal, self.patient)
+        Watch::open(&self.address, order, &self.journal, self.patient)
     }
 
     /// Records a payment, with one reference however often it has to be sent. Returns when the last try was sent.

@@ -14,8 +14,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 const PROTOCOL: &str = "graphql-transport-ws";
-/// How long a server may take to greet: thousands may be coming back at once.
-const GREETING: Duration = Duration::from_secs(10);
 /// The library's own buffers are 128 KiB each, which is much for thousands of sockets.
 const BUFFER: usize = 4 * 1024;
 
@@ -39,29 +37,33 @@ pub struct Line {
 }
 
 impl Line {
-    /// Connects, and waits until the server has greeted.
+    /// Connects to an address such as `127.0.0.1:4000`, and waits at most so long until the server has greeted.
     ///
     /// # Errors
-    /// If it does not, within a bound.
-    pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    /// If it does not.
+    pub async fn open(address: &str, greeting: Duration) -> anyhow::Result<Self> {
         let opening = async { Self::greet(TcpStream::connect(address).await?, address).await };
-        tokio::time::timeout(GREETING, opening).await?
+        tokio::time::timeout(greeting, opening).await?
     }
 
     /// The same with few bytes that the system takes in while nobody reads.
     ///
     /// # Errors
-    /// If the server does not greet within a bound.
-    pub async fn open_narrow(address: SocketAddr, bytes: u32) -> anyhow::Result<Self> {
+    /// If the server does not greet in time.
+    pub async fn open_narrow(
+        address: SocketAddr,
+        greeting: Duration,
+        bytes: u32,
+    ) -> anyhow::Result<Self> {
         let opening = async {
             let socket = TcpSocket::new_v4()?;
             socket.set_recv_buffer_size(bytes)?;
-            Self::greet(socket.connect(address).await?, address).await
+            Self::greet(socket.connect(address).await?, &address.to_string()).await
         };
-        tokio::time::timeout(GREETING, opening).await?
+        tokio::time::timeout(greeting, opening).await?
     }
 
-    async fn greet(stream: TcpStream, address: SocketAddr) -> anyhow::Result<Self> {
+    async fn greet(stream: TcpStream, address: &str) -> anyhow::Result<Self> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request
             .headers_mut()
