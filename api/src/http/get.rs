@@ -1,5 +1,5 @@
-//! `GET /graphql`: an upgrade to a WebSocket, or, with `Accept: text/event-stream`, server-sent events for a browser's
-//! `EventSource`. Nothing else, and never a mutation.
+//! `GET /graphql`: a query, an upgrade to a WebSocket, or, with `Accept: text/event-stream`, server-sent events for a browser's
+//! `EventSource`. Never a mutation.
 //!
 //! The document is in `query`, and `operationName` and `variables` (in JSON) beside it, as GraphQL over HTTP has them.
 
@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use super::events::{self, EVENT_STREAM};
 use super::execute::is_mutation;
-use super::post::{accepts, reject};
+use super::post::{accepts, answer, reject};
 use super::{EdgeState, socket, trace_of};
 
 /// Where a browser says that a request of a page comes from, as seen from here.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "POST")];
+const ALLOW: [(HeaderName, &str); 1] = [(header::ALLOW, "GET, POST")];
+/// What a mutation may come by.
+const ALLOW_MUTATION: [(HeaderName, &str); 1] = [(header::ALLOW, "POST")];
 
 /// An operation in a URL.
 #[derive(Debug, Deserialize)]
@@ -28,7 +30,7 @@ pub struct Parameters {
     variables: Option<String>,
 }
 
-/// Upgrades, streams, or says why not.
+/// Upgrades, streams, answers, or says why not.
 pub async fn graphql(
     State(edge): EdgeState,
     method: Method,
@@ -39,15 +41,20 @@ pub async fn graphql(
     if let Ok(upgrade) = upgrade {
         return socket::upgrade(edge, &headers, upgrade);
     }
-    if method != Method::GET || !accepts(&headers, EVENT_STREAM) {
-        let hint = "POST /graphql runs an operation; GET /graphql only upgrades to a WebSocket, or streams with \"accept: text/event-stream\"\n";
+    if method != Method::GET {
+        let hint =
+            "GET /graphql runs a query or begins a stream, POST /graphql runs any operation\n";
         return (StatusCode::METHOD_NOT_ALLOWED, ALLOW, hint).into_response();
     }
     let trace = trace_of(&headers);
     match read(&headers, parameters) {
-        Ok(request) => events::respond(&edge, &headers, request, trace),
+        Ok(request) if accepts(&headers, EVENT_STREAM) => {
+            events::respond(&edge, &headers, request, trace)
+        }
+        Ok(request) => answer(&edge, &headers, request, &trace).await,
         Err((status, problem)) if status == StatusCode::METHOD_NOT_ALLOWED => {
-            (ALLOW, reject(status, problem, &headers, &trace)).into_response()
+            let refusal = reject(status, problem, &headers, &trace);
+            (ALLOW_MUTATION, refusal).into_response()
         }
         Err((status, problem)) => reject(status, problem, &headers, &trace),
     }

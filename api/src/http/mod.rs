@@ -1,6 +1,6 @@
 //! HTTP: one endpoint for GraphQL, the page that speaks to it, and the routes for those who watch the program.
 //!
-//! `POST /graphql` runs one operation, `GET /graphql` upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
+//! `POST /graphql` runs one operation, `GET /graphql` a query, upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
 //! nothing of the schema but how to run a request on it.
 //!
 //! `gate` says who may call. `execute` runs requests; `operations` those whose answers come one after the other, which

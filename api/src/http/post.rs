@@ -13,7 +13,7 @@ use shop_core::events::TraceParent;
 use super::body::Body;
 use super::events::{self, EVENT_STREAM};
 use super::execute::{Answer, coded};
-use super::{EdgeState, trace_of};
+use super::{Edge, EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
 
 const JSON: &str = "application/json";
@@ -36,13 +36,25 @@ pub async fn graphql(
     if accepts(&headers, EVENT_STREAM) {
         return events::respond(&edge, &headers, request, trace);
     }
-    let answer = edge.engine.run(request, &trace).await;
-    let status = if answer.ran {
+    answer(&edge, &headers, request, &trace).await
+}
+
+/// Runs one operation that has one answer. A document that is refused is a 400 under the specification's media type, which tells
+/// answers of GraphQL from those of whatever lies between; `application/json` says nothing of the kind, and clients of it expect a 200.
+pub async fn answer(
+    edge: &Edge,
+    headers: &HeaderMap,
+    request: Request,
+    trace: &TraceParent,
+) -> Response {
+    let answer = edge.engine.run(request, trace).await;
+    let media_type = media_type(headers);
+    let status = if answer.ran || media_type == JSON {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
     };
-    render(status, media_type(&headers), answer, &trace)
+    render(status, media_type, answer, trace)
 }
 
 /// Answers what is no request to run.

@@ -103,16 +103,10 @@ async fn a_body_over_a_megabyte_is_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_runs_by_get_or_another_method() {
+async fn nothing_runs_by_other_methods_than_get_and_post() {
     let shop = Shop::open().await;
     let query = "/graphql?query=%7B__typename%7D";
-    for method in [
-        Method::GET,
-        Method::HEAD,
-        Method::PUT,
-        Method::DELETE,
-        Method::PATCH,
-    ] {
+    for method in [Method::HEAD, Method::PUT, Method::DELETE, Method::PATCH] {
         let request = shop.client.request(method.clone(), shop.url(query));
         let response = request.send().await.expect("an answer");
         assert_eq!(
@@ -125,7 +119,69 @@ async fn nothing_runs_by_get_or_another_method() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_is_no_graphql_or_does_not_fit_is_a_400_with_its_code() {
+async fn a_query_runs_by_get_and_nothing_else_does() {
+    let shop = Shop::open().await;
+    let get = |parameters: &[(&str, &str)]| {
+        let mut url = reqwest::Url::parse(&shop.url("/graphql")).expect("a URL");
+        url.query_pairs_mut().extend_pairs(parameters);
+        shop.client.get(url).send()
+    };
+    let named = "query A($id: ID!) { node(id: $id) { id } } query B { __typename }";
+    for (parameters, data) in [
+        (
+            &[("query", "{ __typename }")][..],
+            json!({ "__typename": "Query" }),
+        ),
+        (
+            &[
+                ("query", named),
+                ("operationName", "A"),
+                ("variables", r#"{"id":"user_none"}"#),
+            ],
+            json!({ "node": null }),
+        ),
+        (
+            &[("query", named), ("operationName", "B")],
+            json!({ "__typename": "Query" }),
+        ),
+    ] {
+        let response = get(parameters).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{parameters:?}");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let answer: Value = response.json().await.expect("JSON");
+        assert_eq!(answer["data"], data, "{parameters:?}");
+    }
+    let before = shop.everything().await;
+    let variables = json!({ "input": { "name": "Ada", "email": "ada@example.org" } }).to_string();
+    for (parameters, status) in [
+        (&[][..], StatusCode::BAD_REQUEST),
+        (
+            &[("query", "{ __typename }"), ("variables", "7")],
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            &[("query", CREATE_USER), ("variables", &variables)],
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+    ] {
+        let response = get(parameters).await.expect("an answer");
+        let is_put_right = response
+            .headers()
+            .get(header::ALLOW)
+            .is_some_and(|it| it == "POST");
+        assert_eq!(is_put_right, status == StatusCode::METHOD_NOT_ALLOWED);
+        let (answered, error) = rejected(response).await;
+        assert_eq!(
+            (answered, code(&error)),
+            (status, "BAD_REQUEST"),
+            "{parameters:?}"
+        );
+    }
+    assert_eq!(shop.everything().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_no_graphql_or_does_not_fit_is_refused_with_its_code() {
     let shop = Shop::open().await;
     let deep = format!("{{ users {}", "{ nodes { orders ".repeat(30))
         + "{ nodes { id } }"
@@ -150,12 +206,21 @@ async fn a_document_that_is_no_graphql_or_does_not_fit_is_a_400_with_its_code() 
         (&deep, "QUERY_TOO_COMPLEX"),
         (wide, "QUERY_TOO_COMPLEX"),
     ] {
-        let (status, error) = rejected(shop.post(&json!({ "query": query })).await).await;
-        assert_eq!(
-            (status, code(&error)),
-            (StatusCode::BAD_REQUEST, expected),
-            "{query}: {error}"
-        );
+        // Clients of plain JSON take another status than 200 for a failure of the network.
+        for (media_type, expected_status) in [
+            ("application/json", StatusCode::OK),
+            ("application/graphql-response+json", StatusCode::BAD_REQUEST),
+        ] {
+            let request = shop.client.post(shop.url("/graphql"));
+            let request = request.header(header::ACCEPT, media_type);
+            let request = request.json(&json!({ "query": query }));
+            let (status, error) = rejected(request.send().await.expect("an answer")).await;
+            assert_eq!(
+                (status, code(&error)),
+                (expected_status, expected),
+                "{query}: {error}"
+            );
+        }
     }
     let two = "query A { __typename } query B { users { nodes { id } } }";
     let chosen = shop
