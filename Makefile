@@ -9,6 +9,8 @@ RUN := lab/run/run
 # schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT, live reads KILL, ROLL, SLOW,
 # SUBSCRIBERS and SECONDS; ci asks for fewer orders.
 BASE ?= HEAD
+# PROFILE=release for figures: demo and live then run what a deployment runs. The first build of it takes a quarter of an hour.
+PROFILE ?= dev
 CI_ORDERS ?= 40
 # How many times as long a killed program may be away there as on a machine of its own.
 CI_SLOWER ?= 5
@@ -66,11 +68,11 @@ migrate: assets ## bring tables and topics up to date
 sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 TRACE=1 PLANT=… FAULTS=… STEPS=…
 	@cargo run -q -p shop-sim --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
-	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin demo
+	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) -p shop-lab --bin demo
 clients: build ## the GraphQL clients that people use, from npm and PyPI, each against the programs
 	@lab/clients/run
 live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, SUBSCRIBERS=n SECONDS=n
-	@$(WITH_ENGINES) cargo run -q -p shop-lab --bin live
+	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) -p shop-lab --bin live
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
@@ -78,7 +80,7 @@ ops: ## the operator's command line, as in make ops ARGS="dlq list"
 deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates
 	@$(ENGINES) tools && $(ENGINES) install && $(RUN) install && api/graphiql/build && cargo fetch
 build: assets ## page assets and all programs
-	@cargo build --workspace
+	@cargo build --workspace --profile $(PROFILE)
 clean: ## remove what was built in the checkout; servers, tools and data stay cached outside
 	@cargo clean && rm -rf api/graphiql/dist
 ci: ## what must hold before a change lands: lint, build, test, demo, clients, chaos
