@@ -196,6 +196,26 @@ impl Scene {
         }
     }
 
+    /// Ends the usual clients' orders, for a fault that brings its own and times them.
+    ///
+    /// # Errors
+    /// If they do not come to their end within a bound.
+    pub async fn without_load(&self) -> anyhow::Result<()> {
+        let Some(load) = self.state().load.clone() else {
+            return Ok(());
+        };
+        load.stop();
+        let deadline = Instant::now() + FLIGHT_BOUND;
+        while load.in_flight() > 0 {
+            ensure!(
+                Instant::now() < deadline,
+                "orders are still on their way after {FLIGHT_BOUND:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
     /// The number of injections so far, for faults that take turns.
     pub fn turn(&self) -> u32 {
         self.state().done.times
