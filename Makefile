@@ -17,7 +17,7 @@ CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live chaos sim ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live bench-live chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -73,6 +73,8 @@ clients: build ## the GraphQL clients that people use, from npm and PyPI, each a
 	@lab/clients/run
 live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, SUBSCRIBERS=n SECONDS=n
 	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) -p shop-lab --bin live
+bench-live: build ## what ten thousand subscribers cost, beside a plain broadcast and Node's graphql-ws; SUBSCRIBERS=n ROUNDS=n
+	@lab/bench/run
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"

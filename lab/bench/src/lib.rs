@@ -1,0 +1,11 @@
+//! What live subscribers cost, beside a plain broadcast and beside Node's `graphql-ws`; never shipped, and nothing depends on it.
+//!
+//! Owns `make bench-live`. `sockets` are the processes that hold ten thousand sockets, on either side, built for release; `live`
+//! directs them, feeds the API and judges. They talk by lines: see `talk`. Shares no code with the programs: orders are copies
+//! of one that went through all of them.
+
+pub mod clock;
+#[cfg(feature = "director")]
+pub mod live;
+pub mod sockets;
+pub mod talk;
