@@ -7,23 +7,22 @@
 //!
 //! Nothing is made ahead of the client's reading; one that does not read is given up after the same time as on a socket.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
 use async_graphql::Request;
-use axum::body::Body;
+use axum::Extension;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream::{self, StreamExt as _};
+use futures::stream::StreamExt as _;
 use shop_core::events::TraceParent;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
-use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
+use super::carry::{Events, Way};
 use super::execute::has_one_root;
 use super::operations::{Started, Step};
 use super::post::TRACE_ID;
@@ -42,9 +41,6 @@ const COMPLETE: &str = "event: complete\ndata:\n\n";
 pub const COME_BACK: &str = "retry: 1000\n\n";
 /// What a client that comes back had last.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Events that wait for the connection.
-const UNSENT: usize = 1;
-
 /// Runs one operation.
 pub fn respond(
     edge: &Edge,
@@ -59,18 +55,17 @@ pub fn respond(
     }
     let trace_id = trace.trace_id().to_owned();
     let started = edge.operations.start(request, trace);
-    let (events, unsent) = mpsc::channel(UNSENT);
-    let limits = edge.settings.socket.clone();
+    let limits = Limits::of(&edge.settings.socket);
     let shutdown = edge.shutdown.clone();
-    edge.engine.tasks().spawn(async move {
-        let reason = send(started, &ids, &events, &shutdown, &limits).await;
+    let events = Events::told(async move |way| {
+        let reason = send(started, &ids, way, &shutdown, limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
-    streamed(unsent, &trace_id)
+    response(events, &trace_id)
 }
 
 /// The response that carries events as they come.
-pub fn streamed(unsent: Receiver<String>, trace_id: &str) -> Response {
+pub fn response(events: Events, trace_id: &str) -> Response {
     let fixed = HeaderValue::from_static;
     let headers: [(HeaderName, HeaderValue); 4] = [
         (
@@ -84,20 +79,32 @@ pub fn streamed(unsent: Receiver<String>, trace_id: &str) -> Response {
             HeaderValue::from_str(trace_id).unwrap_or(fixed("")),
         ),
     ];
-    let body = stream::unfold(unsent, async |mut unsent| {
-        let event = unsent.recv().await?;
-        Some((Ok::<_, Infallible>(event), unsent))
-    });
-    (headers, Body::from_stream(body)).into_response()
+    (headers, Extension(events)).into_response()
+}
+
+/// What a stream needs of the limits.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    write_timeout: Duration,
+    handover: Duration,
+}
+
+impl Limits {
+    const fn of(settings: &SocketSettings) -> Self {
+        Self {
+            write_timeout: settings.write_timeout,
+            handover: settings.handover,
+        }
+    }
 }
 
 /// Sends an operation's answers until it, the client or the program ends. Returns which.
 async fn send(
     started: Started,
     ids: &EventIds,
-    events: &Sender<String>,
+    mut way: Way,
     shutdown: &Shutdown,
-    limits: &SocketSettings,
+    limits: Limits,
 ) -> &'static str {
     let Started { once, mut steps } = started;
     let mut turn = pin!(shutdown.turn(limits.handover));
@@ -105,16 +112,17 @@ async fn send(
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
     loop {
-        match timeout(limits.write_timeout, events.send(event)).await {
+        match timeout(limits.write_timeout, way.tell(event)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return "left",
             Err(_) => return "slow",
         }
         if let Some(reason) = over {
+            let _ = timeout(limits.write_timeout, way.end()).await;
             return reason;
         }
         event = tokio::select! {
-            () = events.closed() => return "left",
+            () = way.closed() => return "left",
             () = &mut turn, if !once => {
                 over = Some("stopping");
                 COME_BACK.to_owned()
@@ -151,14 +159,16 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures::stream;
     use shop_core::runtime::Settings;
+    use tokio::sync::mpsc;
     use tokio::time::Instant;
 
     use super::*;
 
-    fn limits() -> SocketSettings {
+    fn limits() -> Limits {
         let settings = Settings::read(&|_| None).expect("the defaults are valid");
-        settings.edge.socket
+        Limits::of(&settings.edge.socket)
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,10 +183,10 @@ mod tests {
             once: false,
             steps: steps.boxed(),
         };
-        let (events, _unread) = mpsc::channel(UNSENT);
+        let (events, _unread) = mpsc::channel(1);
         let begun = Instant::now();
         let ids = EventIds::default();
-        let reason = send(started, &ids, &events, &Shutdown::new(), &limits()).await;
+        let reason = send(started, &ids, Way::Body(events), &Shutdown::new(), limits()).await;
         let patience = limits().write_timeout;
         assert_eq!((reason, begun.elapsed()), ("slow", patience));
         assert_eq!(made.load(Ordering::Relaxed), 1);
@@ -188,11 +198,11 @@ mod tests {
             once: false,
             steps: stream::pending().boxed(),
         };
-        let (events, mut read) = mpsc::channel(UNSENT);
+        let (events, mut read) = mpsc::channel(1);
         let begun = Instant::now();
         let sending = tokio::spawn(async move {
             let ids = EventIds::default();
-            send(started, &ids, &events, &Shutdown::new(), &limits()).await
+            send(started, &ids, Way::Body(events), &Shutdown::new(), limits()).await
         });
         for (number, expected) in (0..).zip([COME_BACK, COMMENT, COMMENT]) {
             assert_eq!(read.recv().await.as_deref(), Some(expected));
@@ -214,9 +224,8 @@ mod tests {
                 once: false,
                 steps: steps.boxed(),
             };
-            let (events, mut read) = mpsc::channel::<String>(UNSENT);
+            let (events, mut read) = mpsc::channel::<String>(1);
             let ids = EventIds::default();
-            let limits = limits();
             let reading = async {
                 let (mut last, mut told) = (None, 0_u32);
                 while let Some(event) = read.recv().await {
@@ -226,8 +235,8 @@ mod tests {
                 (last, told)
             };
             let sending = async {
-                let reason = send(started, &ids, &events, &shutdown, &limits).await;
-                drop(events);
+                let way = Way::Body(events);
+                let reason = send(started, &ids, way, &shutdown, limits()).await;
                 (reason, Instant::now())
             };
             tokio::join!(sending, reading)

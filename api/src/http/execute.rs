@@ -10,17 +10,19 @@ use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
 use async_graphql::{Positioned, Request, Response, ServerError, Value};
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::GRAPHQL_REQUEST_DURATION;
 use shop_core::views::Views;
 use tokio_util::task::TaskTracker;
 
+use super::asked::Documents;
 use super::nesting;
+use super::subscribed::{Later, Subscribed, Told};
 use crate::graphql::ShopSchema;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
-use crate::graphql::subscription::Sharing;
+use crate::graphql::subscription::{Intake, question};
 use crate::graphql::variables::misplaced;
 
 /// Runs requests on the schema. Clones share it.
@@ -30,6 +32,7 @@ pub struct Engine {
     views: Views,
     deadline: Duration,
     tasks: TaskTracker,
+    documents: Documents,
 }
 
 /// The answer to a request.
@@ -46,13 +49,20 @@ pub struct Operation {
     /// Whether it has one answer only.
     pub once: bool,
     /// Its answers. Of a subscription the first has not run if it could not begin.
-    pub answers: BoxStream<'static, Answer>,
-    /// Of a subscription with one root field: whether the answer that has just come is another one, that others were told too.
-    pub sharing: Option<Sharing>,
+    pub answers: BoxStream<'static, Told>,
+}
+
+impl Operation {
+    fn refused(error: ServerError, trace: &TraceParent) -> Self {
+        Self {
+            once: true,
+            answers: stream::iter([Told::Made(Box::new(refused(error, trace)), None)]).boxed(),
+        }
+    }
 }
 
 /// What becomes of a request, for the metrics.
-const OUTCOMES: [&str; 4] = ["ok", "error", "refused", "deadline"];
+pub(super) const OUTCOMES: [&str; 4] = ["ok", "error", "refused", "deadline"];
 
 impl Engine {
     /// An engine; a client waits for an answer at most `deadline`.
@@ -62,6 +72,7 @@ impl Engine {
             views,
             deadline,
             tasks: TaskTracker::new(),
+            documents: Documents::default(),
         }
     }
 
@@ -96,45 +107,61 @@ impl Engine {
     pub fn start(&self, mut request: Request, trace: TraceParent) -> Operation {
         let engine = self.clone();
         match inspect(&mut request) {
-            Err(error) => Operation {
-                once: true,
-                answers: stream::iter([refused(error, &trace)]).boxed(),
-                sharing: None,
-            },
-            Ok(Some(OperationType::Subscription)) => {
-                // The answers of several root fields come as they like, and none can tell whose is whose.
-                let sharing = has_one_root(&mut request).then(|| Sharing::of(&mut request));
-                let mut request = engine.equip(request, &trace);
-                if let Some(sharing) = &sharing {
-                    request = request.data(sharing.clone());
-                }
-                let responses = engine.schema.execute_stream(request);
-                let begun = Instant::now();
-                let answers = responses.enumerate().map(move |(index, mut response)| {
-                    dress_all(&mut response, &trace);
-                    let failed = response.is_err() && response.data == Value::Null;
-                    if index == 0 {
-                        let outcome = usize::from(response.is_err()); // time to the first answer
-                        record(Some(OperationType::Subscription), OUTCOMES[outcome], begun);
-                    }
-                    Answer {
-                        response,
-                        ran: index > 0 || !failed,
-                    }
-                });
-                Operation {
+            Err(error) => Operation::refused(error, &trace),
+            Ok(Some(OperationType::Subscription)) => match engine.subscribe(request, &trace) {
+                Ok(subscribed) => Operation {
                     once: false,
-                    answers: answers.boxed(),
-                    sharing,
-                }
-            }
+                    answers: subscribed.answers(),
+                },
+                Err(error) => Operation::refused(error, &trace),
+            },
             Ok(kind) => Operation {
                 once: true,
-                answers: stream::once(async move { engine.run_kind(kind, request, &trace).await })
-                    .boxed(),
-                sharing: None,
+                answers: stream::once(async move {
+                    let answer = engine.run_kind(kind, request, &trace).await;
+                    Told::Made(Box::new(answer), None)
+                })
+                .boxed(),
             },
         }
+    }
+
+    fn subscribe(
+        &self,
+        mut request: Request,
+        trace: &TraceParent,
+    ) -> Result<Subscribed, ServerError> {
+        let later = if has_one_root(&mut request) {
+            let variables = serde_json::to_string(&request.variables);
+            let later = Later {
+                asked: self.documents.keep(&mut request)?,
+                variables: variables
+                    .map_err(|error| server_error(ApiError::internal(error)))?
+                    .into(),
+                question: question(&mut request),
+                intake: Intake::default(),
+            };
+            request = request.data(later.intake.clone());
+            Some(later)
+        } else {
+            None
+        };
+        let responses = self.stream(request, trace).boxed();
+        Ok(Subscribed::new(
+            self.clone(),
+            trace.clone(),
+            responses,
+            later,
+        ))
+    }
+
+    /// The answers to a subscription, as the library has them.
+    pub(super) fn stream(
+        &self,
+        request: Request,
+        trace: &TraceParent,
+    ) -> impl Stream<Item = Response> + Send + use<> {
+        self.schema.execute_stream(self.equip(request, trace))
     }
 
     async fn run_kind(
@@ -252,7 +279,7 @@ fn refused(mut error: ServerError, trace: &TraceParent) -> Answer {
     }
 }
 
-fn failed(error: ApiError) -> Response {
+pub(super) fn failed(error: ApiError) -> Response {
     Response::from_errors(vec![server_error(error)])
 }
 
@@ -266,13 +293,13 @@ fn has_run(response: &Response) -> bool {
             .any(|error| !error.path.is_empty() || error.source.is_some())
 }
 
-fn dress_all(response: &mut Response, trace: &TraceParent) {
+pub(super) fn dress_all(response: &mut Response, trace: &TraceParent) {
     for error in &mut response.errors {
         dress(error, trace);
     }
 }
 
-fn record(kind: Option<OperationType>, outcome: &'static str, begun: Instant) {
+pub(super) fn record(kind: Option<OperationType>, outcome: &'static str, begun: Instant) {
     let kind = match kind {
         Some(OperationType::Query) => "query",
         Some(OperationType::Mutation) => "mutation",

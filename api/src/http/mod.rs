@@ -3,11 +3,15 @@
 //! `POST /graphql` runs one operation, `GET /graphql` a query, upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
 //! nothing of the schema but how to run a request on it.
 //!
-//! `gate` says who may call. `execute` runs requests; `operations` those whose answers come one after the other, which
-//! `socket`, `events` and `stream` carry. To add a transport: a file that frames `operations::Step`s.
+//! `gate` says who may call. `execute` runs requests, `subscribed` what goes on; `operations` those whose answers come one after the
+//! other, which `socket`, `events` and `stream` frame. `carry` takes event streams off the HTTP server. To add a transport: a
+//! file that frames `operations::Step`s.
 
+mod asked;
 pub mod assets;
 mod body;
+mod carry;
+mod connection;
 mod events;
 pub mod execute;
 mod gate;
@@ -19,8 +23,8 @@ mod post;
 mod running;
 mod socket;
 mod stream;
+mod subscribed;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,6 +40,8 @@ use shop_core::runtime::settings::{EdgeSettings, Environment};
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
+use self::carry::Carrier;
+use self::connection::{Connection, Door};
 use self::execute::Engine;
 use self::gate::Gate;
 use self::operations::Operations;
@@ -73,6 +79,10 @@ pub fn router(
         engine,
         shutdown: shutdown.clone(),
     };
+    let carrier = Carrier {
+        tasks: edge.engine.tasks().clone(),
+        patience: settings.socket.write_timeout,
+    };
     let graphql = Router::new()
         .route("/graphql", routing::get(get::graphql).post(post::graphql))
         .route(
@@ -96,6 +106,7 @@ pub fn router(
         ))
         .merge(health.router())
         .layer(middleware::from_fn(measure))
+        .layer(middleware::from_fn_with_state(carrier, carry::carry))
 }
 
 /// Serves until the program is asked to stop, then finishes what is under way.
@@ -110,8 +121,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let stop = shutdown.clone();
     axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
+        Door(listener),
+        router.into_make_service_with_connect_info::<Connection>(),
     )
     .with_graceful_shutdown(async move { stop.requested().await })
     .await?;

@@ -14,10 +14,10 @@ use shop_core::events::TraceParent;
 use shop_core::runtime::settings::EdgeSettings;
 use shop_core::runtime::trace;
 
-use super::execute::{Answer, Engine, coded};
+use super::execute::{Engine, coded};
 use super::places::Places;
+use super::subscribed::Told;
 use crate::graphql::error::{ApiError, code, dress, server_error};
-use crate::graphql::subscription::{Share, Sharing};
 
 /// Begins operations. Clones share the bounds.
 #[derive(Clone)]
@@ -65,13 +65,13 @@ impl Operations {
             return Started::refused(refusal(error, &trace));
         };
         let operation = self.engine.start(request, trace.clone());
-        let (most, sharing) = (self.answer_bytes, operation.sharing);
+        let most = self.answer_bytes;
         let steps = AssertUnwindSafe(operation.answers)
             .catch_unwind()
-            .map(move |answer| {
+            .map(move |told| {
                 let _held = &place; // for as long as the operation is there
-                match answer {
-                    Ok(answer) => step(&answer, most, sharing.as_ref(), &trace),
+                match told {
+                    Ok(told) => step(told, most, &trace),
                     Err(_panic) => {
                         let panic = anyhow::anyhow!("an operation panicked");
                         refusal(server_error(ApiError::internal(panic)), &trace)
@@ -118,20 +118,18 @@ pub fn stopping() -> Step {
     refusal(error, &trace::new_trace())
 }
 
-fn step(answer: &Answer, most: usize, sharing: Option<&Sharing>, trace: &TraceParent) -> Step {
-    let share = sharing.map(Sharing::take).unwrap_or_default();
-    if let Share::Answer(text) = share {
-        return Step::Next(text);
-    }
+fn step(told: Told, most: usize, trace: &TraceParent) -> Step {
+    let (answer, place) = match told {
+        Told::Known(text) => return Step::Next(text),
+        Told::Made(answer, place) => (answer, place),
+    };
     if !answer.ran {
         return Step::Error(json(&answer.response.errors));
     }
     let text: Arc<str> = json(&answer.response).into();
     if text.len() <= most {
-        if let (Some(sharing), Share::Wanted(state)) = (sharing, share)
-            && answer.response.is_ok()
-        {
-            sharing.leave(&state, &text);
+        if let Some(place) = place.filter(|_| answer.response.is_ok()) {
+            place.leave(&text);
         }
         return Step::Next(text);
     }

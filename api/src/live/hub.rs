@@ -170,7 +170,11 @@ impl Drop for Mailbox {
         metrics::gauge!(LIVE_SUBSCRIPTIONS).decrement(1);
         let mut watchers = self.hub.lock();
         if let Some(of_order) = watchers.get_mut(&self.order_id) {
-            of_order.retain(|watcher| !std::ptr::eq(watcher.as_ptr(), Arc::as_ptr(&self.shared)));
+            let own = Arc::as_ptr(&self.shared);
+            let place = of_order.iter().position(|it| it.as_ptr() == own);
+            if let Some(place) = place {
+                of_order.swap_remove(place);
+            }
             if of_order.is_empty() {
                 watchers.remove(&self.order_id);
             }

@@ -43,7 +43,8 @@ pub trait ReadOrders: Send + 'static {
 
 impl ReadOrders for Views {
     async fn read(&self, id: OrderId) -> Result<Option<OrderState>, ApiError> {
-        Ok(self.order_state(id).await?)
+        // On the heap, and only as long as it takes: most of the time a watcher waits.
+        Ok(Box::pin(self.order_state(id)).await?)
     }
 }
 

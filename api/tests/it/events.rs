@@ -126,6 +126,52 @@ async fn a_subscription_streams_and_ends_when_its_client_hangs_up() {
     .await;
 }
 
+/// The connection is the stream's alone, but for clients of HTTP/1.0, who know nothing of chunks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_its_connection_for_itself_and_is_told_to_old_clients_too() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let shop = Shop::open().await;
+    let order = shop.order_in(&[]).await;
+    let url = url(
+        &shop,
+        ORDER_STATUS_CHANGED,
+        &json!({ "orderId": order }).to_string(),
+    );
+    for (version, is_taken) in [("1.1", true), ("1.0", false)] {
+        let mut client = tokio::net::TcpStream::connect(shop.addr)
+            .await
+            .expect("connected");
+        let path = format!("{}?{}", url.path(), url.query().expect("a query"));
+        let head = format!(
+            "GET {path} HTTP/{version}\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
+            shop.addr
+        );
+        client.write_all(head.as_bytes()).await.expect("sent");
+        let mut told = Vec::new();
+        while !String::from_utf8_lossy(&told).contains("event: next") {
+            let read = tokio::time::timeout(BOUND, client.read_buf(&mut told)).await;
+            assert_ne!(
+                read.expect("in time").expect("a connection"),
+                0,
+                "it ended early"
+            );
+        }
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.starts_with("HTTP/1."), "{told}");
+        assert!(
+            told.contains("content-type: text/event-stream; charset=utf-8\r\n"),
+            "{told}"
+        );
+        assert!(told.contains("x-trace-id: "), "{told}");
+        assert_eq!(
+            told.contains("transfer-encoding: chunked\r\n"),
+            is_taken,
+            "{told}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_and_a_mutation_have_one_answer() {
     let shop = Shop::open().await;

@@ -15,7 +15,7 @@ use async_graphql::{Context, Enum, MergedSubscription};
 use shop_core::runtime::metrics::LIVE_ITEMS;
 
 pub use event_ids::EventIds;
-pub use sharing::{Share, Sharing};
+pub use sharing::{Intake, Offer, Source, question};
 
 use crate::live;
 

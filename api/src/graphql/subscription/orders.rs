@@ -7,7 +7,7 @@ use futures::{Stream, stream};
 use shop_core::domain;
 use shop_core::domain::order::TimelineEntry;
 
-use super::sharing::{Shared, Sharing};
+use super::sharing::{Told, shared};
 use super::{EventIds, UpdateKind, count, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
@@ -110,32 +110,29 @@ impl OrderSubscription {
             desc = "The `cursor` of the last item that the client has, of any stream of this order from any copy of the server. One that is no cursor of this order, or ahead of it, is the error INVALID_CURSOR; one that leads nowhere any more gives an item of kind `RESYNC`. A server-sent events client's `Last-Event-ID` goes before it."
         )]
         after: Option<String>,
-    ) -> Result<impl Stream<Item = Result<Shared<OrderStatusChange>>> + use<>> {
-        let Some(id) = GlobalId::parse("orderId", &order_id)?.order() else {
-            return Err(ApiError::NotFound(order_id.to_string()).into());
-        };
-        let after = resumed(ctx, after)
-            .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
-            .transpose()?;
-        let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id).after(after);
-        let ids = ctx.data_opt::<EventIds>().cloned();
-        let sharing = ctx.data_opt::<Sharing>().cloned();
-        Ok(stream::unfold(
-            (watch, ids, sharing),
-            async |(mut watch, ids, sharing)| {
+    ) -> Result<impl Stream<Item = Result<OrderStatusChange>> + use<>> {
+        shared(ctx, || {
+            let Some(id) = GlobalId::parse("orderId", &order_id)?.order() else {
+                return Err(ApiError::NotFound(order_id.to_string()).into());
+            };
+            let after = resumed(ctx, after)
+                .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
+                .transpose()?;
+            let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id).after(after);
+            let ids = ctx.data_opt::<EventIds>().cloned();
+            let watch = Box::new(watch); // what a stream waits with would hold it twice
+            Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
                 let change = watch.next().await?;
                 let published = change.as_ref().ok().and_then(|it| it.published.clone());
-                let change = change.and_then(OrderStatusChange::new);
-                if let Ok(change) = &change {
+                let item = change.and_then(OrderStatusChange::new);
+                if let Ok(change) = &item {
                     count("orderStatusChanged", change.kind);
                     if let Some(ids) = &ids {
                         ids.tell(&change.cursor());
                     }
                 }
-                let is_answered = sharing.as_ref().is_some_and(|it| it.offer(published));
-                let shared = change.map(|item| Shared { item, is_answered });
-                Some((shared.map_err(Into::into), (watch, ids, sharing)))
-            },
-        ))
+                Some((Told { item, published }, (watch, ids)))
+            }))
+        })
     }
 }

@@ -1,120 +1,146 @@
 //! Executed once, told to many: who asks the same about the same state gets the answer that was made for the first.
 //!
-//! A resolver offers each item with the state that it shows. If the state has the answer already, nothing is executed for the item
-//! and the transport tells that answer; if not, the transport leaves the answer that it made with the state.
+//! A subscription's first item is executed as the library has it. From then on whoever carries the answers has the source itself
+//! ([`Intake`]), and has the library execute only what was not answered yet: one that waits holds neither a document nor a plan.
 
-use std::borrow::Cow;
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection};
-use async_graphql::registry::Registry;
-use async_graphql::{
-    ContextSelectionSet, OutputType, Positioned, Request, ServerResult, Value, Variables,
-};
+use async_graphql::{Context, Request, Result, Value, Variables};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 
+use crate::graphql::error::ApiError;
 use crate::live::{Published, Question};
 
 /// The argument that says where a stream begins, and nothing about what its items show.
 const CURSOR: &str = "after";
 
-/// One subscription's side of the sharing. In the data of its request; clones share it.
-#[derive(Debug, Clone)]
-pub struct Sharing(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    question: Question,
-    share: Mutex<Share>,
+/// What a request with one root field asks about each item: a question tells nothing of which field an answer is.
+pub fn question(request: &mut Request) -> Question {
+    let cursor = cursor_variable(request);
+    let mut hash = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    };
+    add(request.query.as_bytes());
+    add(request.operation_name.as_deref().unwrap_or("").as_bytes());
+    for (name, value) in without(&request.variables, cursor.as_deref()) {
+        add(name.as_bytes());
+        add(value.to_string().as_bytes());
+    }
+    Question(hash.finalize().into())
 }
 
-/// What there is for the item that is told now.
-#[derive(Debug, Clone, Default)]
-pub enum Share {
-    /// It shows nothing that others see.
+/// An item of a resolver's source.
+pub(super) struct Told<T> {
+    /// The item, or why there is none.
+    pub item: std::result::Result<T, ApiError>,
+    /// The state that it shows, where others are told it too.
+    pub published: Option<Arc<Published>>,
+}
+
+/// The same where its type does not matter.
+pub struct Offer {
+    item: Held,
+    /// The state that it shows, where others are told it too.
+    pub published: Option<Arc<Published>>,
+}
+
+type Held = std::result::Result<Box<dyn Any + Send>, ApiError>;
+
+/// What a subscription is told after its first item.
+pub type Source = BoxStream<'static, Offer>;
+
+/// Where a resolver leaves its source, or finds the one item that it is to show. In the data of a request with one root field;
+/// clones share it.
+#[derive(Clone, Default)]
+pub struct Intake(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+enum Content {
     #[default]
-    Own,
-    /// This answer, in JSON.
-    Answer(Arc<str>),
-    /// This state waits for the answer.
-    Wanted(Arc<Published>),
+    Nothing,
+    Source(Source),
+    Item(Held),
 }
 
-impl Sharing {
-    /// That of a subscription with one root field: a question tells nothing of which field an answer is.
-    pub fn of(request: &mut Request) -> Self {
-        let cursor = cursor_variable(request);
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hash.update(part.len().to_le_bytes());
-            hash.update(part);
-        };
-        add(request.query.as_bytes());
-        add(request.operation_name.as_deref().unwrap_or("").as_bytes());
-        for (name, value) in without(&request.variables, cursor.as_deref()) {
-            add(name.as_bytes());
-            add(value.to_string().as_bytes());
+impl Intake {
+    /// For a request that executes one item.
+    pub fn of(offer: Offer) -> Self {
+        Self(Arc::new(Mutex::new(Content::Item(offer.item))))
+    }
+
+    /// The source of a subscription whose first item was told; `None` if its resolver keeps it.
+    pub fn take_source(&self) -> Option<Source> {
+        match std::mem::take(&mut *self.lock()) {
+            Content::Source(source) => Some(source),
+            Content::Nothing | Content::Item(_) => None,
         }
-        let question = Question(hash.finalize().into());
-        Self(Arc::new(Inner {
-            question,
-            share: Mutex::default(),
-        }))
     }
 
-    /// Offers the state that the next item shows. Whether its answer is there.
-    pub(super) fn offer(&self, state: Option<Arc<Published>>) -> bool {
-        let share = match state {
-            None => Share::Own,
-            Some(state) => match state.answers.get(self.0.question) {
-                Some(answer) => Share::Answer(answer),
-                None => Share::Wanted(state),
-            },
-        };
-        let is_answered = matches!(share, Share::Answer(_));
-        *self.lock() = share;
-        is_answered
-    }
-
-    /// What there is for the item that was just made.
-    pub fn take(&self) -> Share {
-        std::mem::take(&mut self.lock())
-    }
-
-    /// Leaves an answer with its state.
-    pub fn leave(&self, state: &Published, answer: &Arc<str>) {
-        state.answers.put(self.0.question, answer);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Share> {
-        self.0.share.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An item that is executed only if its answer is not there yet.
-pub(super) struct Shared<T> {
-    pub item: T,
-    pub is_answered: bool,
-}
-
-impl<T: OutputType> OutputType for Shared<T> {
-    fn type_name() -> Cow<'static, str> {
-        T::type_name()
-    }
-
-    fn create_type_info(registry: &mut Registry) -> String {
-        T::create_type_info(registry)
-    }
-
-    async fn resolve(
-        &self,
-        ctx: &ContextSelectionSet<'_>,
-        field: &Positioned<Field>,
-    ) -> ServerResult<Value> {
-        if self.is_answered {
-            return Ok(Value::Null); // the transport tells the answer instead
+    fn take_item(&self) -> Option<Held> {
+        let mut content = self.lock();
+        if !matches!(*content, Content::Item(_)) {
+            return None;
         }
-        self.item.resolve(ctx, field).await
+        match std::mem::take(&mut *content) {
+            Content::Item(item) => Some(item),
+            Content::Nothing | Content::Source(_) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+/// The stream of a resolver: all items of its source, or the first alone, if the rest can be left with an [`Intake`], or the one that
+/// is found there.
+pub(super) fn shared<T, S>(
+    ctx: &Context<'_>,
+    source: impl FnOnce() -> Result<S>,
+) -> Result<BoxStream<'static, Result<T>>>
+where
+    T: Any + Send,
+    S: Stream<Item = Told<T>> + Send + 'static,
+{
+    let Some(intake) = ctx.data_opt::<Intake>() else {
+        return Ok(source()?.map(|told| Ok(told.item?)).boxed());
+    };
+    if let Some(item) = intake.take_item() {
+        let item = item.and_then(|item| {
+            let item = item.downcast::<T>().map(|item| *item);
+            item.map_err(|_| ApiError::internal(anyhow::anyhow!("an item of another stream")))
+        });
+        return Ok(stream::iter([item.map_err(Into::into)]).boxed());
+    }
+    let (intake, mut source) = (intake.clone(), source()?.boxed());
+    let first = async move {
+        let first = source.next().await?;
+        *intake.lock() = Content::Source(source.map(Offer::from).boxed());
+        Some(first.item.map_err(Into::into))
+    };
+    Ok(stream::once(first).filter_map(std::future::ready).boxed())
+}
+
+impl<T: Any + Send> From<Told<T>> for Offer {
+    fn from(told: Told<T>) -> Self {
+        let item = told
+            .item
+            .map(|item| -> Box<dyn Any + Send> { Box::new(item) });
+        Self {
+            item,
+            published: told.published,
+        }
     }
 }
 
@@ -152,10 +178,7 @@ fn root_fields(document: &ExecutableDocument) -> impl Iterator<Item = &Field> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU8, Ordering};
-
-    use async_graphql::{Context, EmptyMutation, ID, Object, Schema, Subscription, value};
-    use futures::{Stream, StreamExt as _, stream};
+    use async_graphql::{EmptyMutation, Object, Schema, Subscription, value};
 
     use super::*;
     use crate::live::hub::tests::an_order_at;
@@ -164,8 +187,7 @@ mod tests {
         "subscription($id: ID!, $from: String) { changes(id: $id, after: $from) { version } }";
 
     fn question(document: &str, variables: Value) -> Question {
-        let mut request = Request::new(document).variables(Variables::from_value(variables));
-        Sharing::of(&mut request).0.question
+        super::question(&mut Request::new(document).variables(Variables::from_value(variables)))
     }
 
     #[test]
@@ -198,16 +220,6 @@ mod tests {
         );
     }
 
-    /// Says how many were executed before it.
-    struct Counted(Arc<AtomicU8>);
-
-    #[Object]
-    impl Counted {
-        async fn version(&self) -> u8 {
-            self.0.fetch_add(1, Ordering::SeqCst)
-        }
-    }
-
     struct Query;
 
     #[Object]
@@ -217,58 +229,64 @@ mod tests {
         }
     }
 
-    struct Changes {
-        state: Arc<Published>,
-        executed: Arc<AtomicU8>,
-    }
+    struct Numbers;
 
     #[Subscription]
-    impl Changes {
-        async fn changes(
-            &self,
-            ctx: &Context<'_>,
-            id: ID,
-            after: Option<String>,
-        ) -> impl Stream<Item = Shared<Counted>> {
-            let _ = (id, after);
-            let state = Arc::clone(&self.state);
-            let is_answered = ctx.data_unchecked::<Sharing>().offer(Some(state));
-            let item = Counted(Arc::clone(&self.executed));
-            stream::iter([Shared { item, is_answered }])
+    impl Numbers {
+        #[expect(
+            clippy::unused_async,
+            reason = "async-graphql takes async functions only"
+        )]
+        async fn numbers(&self, ctx: &Context<'_>) -> Result<BoxStream<'static, Result<u8>>> {
+            shared(ctx, || {
+                let published = Arc::new(Published::from(&Arc::new(an_order_at(2))));
+                let told = move |number: u8| Told {
+                    item: (number < 3)
+                        .then_some(number)
+                        .ok_or(ApiError::DeadlineExceeded),
+                    published: (number == 1).then(|| Arc::clone(&published)),
+                };
+                Ok(stream::iter(0..4).map(told))
+            })
         }
     }
 
+    fn schema() -> Schema<Query, EmptyMutation, Numbers> {
+        Schema::new(Query, EmptyMutation, Numbers)
+    }
+
+    fn request() -> Request {
+        Request::new("subscription { n: numbers }")
+    }
+
     #[tokio::test]
-    async fn who_asks_the_same_about_a_state_is_told_the_answer_of_the_first() {
-        let changes = Changes {
-            state: Arc::new(Published::from(&Arc::new(an_order_at(2)))),
-            executed: Arc::default(),
-        };
-        let schema = Schema::new(Query, EmptyMutation, changes);
-        let tell = async |document: &str, from: &str| {
-            let variables = Variables::from_value(value!({ "id": "1", "from": from }));
-            let mut request = Request::new(document).variables(variables);
-            let sharing = Sharing::of(&mut request);
-            let mut stream = schema.execute_stream(request.data(sharing.clone()));
-            let response = stream.next().await.expect("an answer");
-            assert!(response.is_ok(), "{response:?}");
-            match sharing.take() {
-                Share::Own => panic!("nothing was offered"),
-                Share::Answer(text) => text,
-                Share::Wanted(state) => {
-                    let text = serde_json::to_string(&response).expect("JSON").into();
-                    sharing.leave(&state, &text);
-                    text
-                }
-            }
-        };
-        let first = tell(DOCUMENT, "a").await;
-        assert_eq!(&*first, r#"{"data":{"changes":{"version":0}}}"#);
-        assert_eq!(tell(DOCUMENT, "a").await, first);
-        assert_eq!(tell(DOCUMENT, "b").await, first);
-        let other = DOCUMENT.replace("{ version }", "{ v: version }");
-        let second = tell(&other, "a").await;
-        assert_eq!(&*second, r#"{"data":{"changes":{"v":1}}}"#);
-        assert_eq!(tell(&other, "b").await, second);
+    async fn the_source_is_left_after_the_first_item_and_each_item_can_be_executed_alone() {
+        let intake = Intake::default();
+        let stream = schema().execute_stream(request().data(intake.clone()));
+        let first: Vec<_> = stream.collect().await;
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].data, value!({ "n": 0 }));
+
+        let source = intake.take_source().expect("the source");
+        let offers: Vec<_> = source.collect().await;
+        let published: Vec<_> = offers.iter().map(|it| it.published.is_some()).collect();
+        assert_eq!(published, [true, false, false]);
+        let mut answers = Vec::new();
+        for offer in offers {
+            let stream = schema().execute_stream(request().data(Intake::of(offer)));
+            answers.extend(stream.collect::<Vec<_>>().await);
+        }
+        assert_eq!(answers.len(), 3);
+        assert_eq!(answers[0].data, value!({ "n": 1 }));
+        assert_eq!(answers[1].data, value!({ "n": 2 }));
+        assert!(answers[2].is_err(), "its own error: {:?}", answers[2]);
+    }
+
+    #[tokio::test]
+    async fn without_an_intake_everything_is_told() {
+        let answers: Vec<_> = schema().execute_stream(request()).collect().await;
+        assert_eq!(answers.len(), 4);
+        assert_eq!(answers[2].data, value!({ "n": 2 }));
+        assert!(answers[3].is_err());
     }
 }

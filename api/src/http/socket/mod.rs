@@ -12,6 +12,8 @@ mod tests;
 mod transport_ws;
 mod wire;
 
+use std::pin::Pin;
+
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -24,8 +26,10 @@ use self::session::Session;
 use self::wire::Wire;
 use super::Edge;
 
-/// The library's own are 128 KiB per socket.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket holds to read into: an operation of a page's fits. The library's own is 128 KiB.
+const READ_BYTES: usize = 1024;
+/// From how much on it writes without being asked to. It is asked to after every message.
+const WRITE_BYTES: usize = 4 * 1024;
 /// What the socket itself may hold besides one answer: pongs to a client that does not read them.
 const PONG_BYTES: usize = 64 * 1024;
 /// After how many seconds to try again when there are too many sockets.
@@ -50,35 +54,47 @@ pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Re
     let longest = edge.settings.answer_bytes.max(limits.message_bytes);
     let tasks = edge.engine.tasks().clone();
     upgrade
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
         .max_write_buffer_size(longest.saturating_add(PONG_BYTES))
         .max_message_size(limits.message_bytes)
         .max_frame_size(limits.message_bytes)
         .on_upgrade(move |socket| {
+            let served = serve(socket, dialect, &edge);
             tasks.track_future(async move {
-                serve(socket, dialect, &edge).await;
+                served.await;
                 drop(place);
             })
         })
 }
 
-async fn serve(socket: WebSocket, dialect: Option<&'static Dialect>, edge: &Edge) {
-    let limits = &edge.settings.socket;
+/// The future is on the heap, and holds nothing twice: ten thousand of them wait.
+fn serve(
+    socket: WebSocket,
+    dialect: Option<&'static Dialect>,
+    edge: &Edge,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let protocol = dialect.map_or("none", |dialect| dialect.name);
-    let _open = Open::new(protocol);
-    let ending = if let Some(dialect) = dialect {
-        let begin = |request| edge.operations.start(request, trace::new_trace());
-        let session = Session::new(socket, dialect, begin, limits);
-        session.run(&edge.shutdown).await
-    } else {
-        let ending = Ending::NoProtocol;
-        Wire::new(socket, limits).finish(&ending).await;
-        ending
+    let open = Open::new(protocol);
+    let limits = &edge.settings.socket;
+    let ended = move |ending: &Ending| {
+        let (reason, _open) = (ending.word(), open);
+        metrics::counter!(LIVE_ENDINGS, "transport" => protocol, "reason" => reason).increment(1);
+        tracing::debug!(protocol, reason, "a socket ended");
     };
-    let reason = ending.word();
-    metrics::counter!(LIVE_ENDINGS, "transport" => protocol, "reason" => reason).increment(1);
-    tracing::debug!(protocol, reason, "a socket ended");
+    let Some(dialect) = dialect else {
+        let mut wire = Wire::new(socket, limits);
+        return Box::pin(async move {
+            let ending = Ending::NoProtocol;
+            wire.finish(&ending).await;
+            ended(&ending);
+        });
+    };
+    let operations = edge.operations.clone();
+    let begin = move |request| operations.start(request, trace::new_trace());
+    let mut session = Session::new(socket, dialect, begin, limits);
+    let shutdown = edge.shutdown.clone();
+    Box::pin(async move { ended(&session.run(&shutdown).await) })
 }
 
 /// A socket as long as it is counted.

@@ -66,10 +66,11 @@ where
     }
 
     /// Serves it to its end, and says why it ended.
-    pub async fn run(mut self, shutdown: &Shutdown) -> Ending {
+    pub async fn run(&mut self, shutdown: &Shutdown) -> Ending {
         let ending = self.talk(shutdown).await;
-        drop(self.running); // before the goodbye, which the client may make last
-        self.wire.finish(&ending).await;
+        self.running = Running::default(); // before the goodbye, which the client may make last
+        // On the heap: who talks need not hold what saying goodbye takes.
+        Box::pin(self.wire.finish(&ending)).await;
         ending
     }
 
@@ -80,8 +81,9 @@ where
             if self.leave_by.is_some() && self.running.is_empty() {
                 return Ending::Stopping;
             }
+            // One that is set too early wakes this once for nothing, which costs less than setting it anew for every message.
             let due = self.due();
-            if timer.deadline() != due {
+            if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
             let over = tokio::select! {

@@ -104,7 +104,7 @@ impl Client {
             handover,
             ..limits()
         };
-        let session = Session::new(fake, &transport_ws::DIALECT, begin, &limits);
+        let mut session = Session::new(fake, &transport_ws::DIALECT, begin, &limits);
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;

@@ -104,7 +104,7 @@ where
     }
 
     /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye.
-    pub async fn finish(mut self, ending: &Ending) {
+    pub async fn finish(&mut self, ending: &Ending) {
         let Some(frame) = ending.frame() else { return };
         if *ending == Ending::Slow {
             self.queue.clear();

@@ -7,6 +7,8 @@
 mod session;
 mod streams;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -16,13 +18,15 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 pub use self::streams::Streams;
 
 use self::session::{Command, Refused};
 use super::body::OPERATION_ID;
-use super::events::streamed;
+use super::carry::{Events, Way};
+use super::events::response;
 use super::post::{self, reject};
 use super::{EdgeState, trace_of};
 
@@ -65,8 +69,29 @@ pub async fn reserve(State(edge): EdgeState) -> Response {
 /// Opens a stream that was reserved.
 pub async fn open(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
     match edge.streams.open(&token(&headers, &url)) {
-        Ok(unsent) => streamed(unsent, trace_of(&headers).trace_id()),
+        Ok(unsent) => {
+            let patience = edge.settings.socket.write_timeout;
+            let events = Events::told(move |way| forward(unsent, way, patience));
+            response(events, trace_of(&headers).trace_id())
+        }
         Err(refused) => refuse(refused),
+    }
+}
+
+/// Sends what the stream's session has to tell.
+async fn forward(mut unsent: Receiver<String>, mut way: Way, patience: Duration) {
+    loop {
+        let event = tokio::select! {
+            event = unsent.recv() => event,
+            () = way.closed() => return,
+        };
+        let Some(event) = event else {
+            let _ = timeout(patience, way.end()).await;
+            return;
+        };
+        if !matches!(timeout(patience, way.tell(event)).await, Ok(Ok(()))) {
+            return;
+        }
     }
 }
 
