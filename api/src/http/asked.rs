@@ -1,7 +1,7 @@
 //! What subscriptions ask: each document is held once, however many have asked it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Request, ServerError, Variables};
@@ -50,8 +50,7 @@ impl Documents {
         hash.update(name);
         hash.update(&request.query);
         let key = hash.finalize().into();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asked) = known.all.get(&key).and_then(Weak::upgrade) {
+        if let Some(asked) = self.lock().get(&key) {
             return Ok(asked);
         }
         let asked = Arc::new(Asked {
@@ -59,12 +58,24 @@ impl Documents {
             query: request.query.clone(),
             operation_name: request.operation_name.clone(),
         });
+        let mut known = self.lock();
+        if let Some(same) = known.get(&key) {
+            return Ok(same);
+        }
         known.put(key, &asked);
         Ok(asked)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
+    fn get(&self, key: &[u8; 32]) -> Option<Arc<Asked>> {
+        self.all.get(key)?.upgrade()
+    }
+
     fn put(&mut self, key: [u8; 32], asked: &Arc<Asked>) {
         if self.all.len() >= self.sweep_at.max(SWEEP_FROM) {
             self.all.retain(|_, asked| asked.strong_count() > 0);

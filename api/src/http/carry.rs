@@ -6,11 +6,10 @@ use std::convert::Infallible;
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
@@ -18,7 +17,6 @@ use shop_core::runtime::clock;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
@@ -30,27 +28,34 @@ const CHUNK_FRAME: usize = 20;
 /// Events that wait for a body's connection.
 const UNSENT: usize = 1;
 /// Bytes that are read at once of what a client says while it is told events, and dropped.
-const IDLE_TALK: usize = 64;
+const HEARD_AT_ONCE: usize = 1024;
+/// What it may say in all: to read on for ever would starve its stream.
+const HEARD_MOST: usize = 64 * 1024;
 
 /// What a response tells, event by event, on whatever [`Way`] there is. In the response's extensions.
 #[derive(Clone)]
-pub struct Events(Arc<Mutex<Option<Teller>>>);
+pub struct Events {
+    teller: Arc<Mutex<Option<Teller>>>,
+    lasts: bool,
+}
 
 type Teller = Box<dyn FnOnce(Way) -> Telling + Send>;
 type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Events {
-    /// For one response. Ends when the future does.
-    pub fn told<F>(by: impl FnOnce(Way) -> F + Send + 'static) -> Self
+    /// For one response, which ends when the future does. One that `lasts` has its connection for itself; after another one the
+    /// connection is good for more.
+    pub fn told<F>(lasts: bool, by: impl FnOnce(Way) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let teller: Teller = Box::new(move |way| Box::pin(by(way)));
-        Self(Arc::new(Mutex::new(Some(teller))))
+        let teller = Arc::new(Mutex::new(Some(teller)));
+        Self { teller, lasts }
     }
 
     fn take(&self) -> Option<Teller> {
-        let mut teller = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut teller = self.teller.lock().unwrap_or_else(PoisonError::into_inner);
         teller.take()
     }
 }
@@ -60,11 +65,20 @@ pub enum Way {
     /// Through the HTTP server.
     Body(Sender<String>),
     /// Over a connection that was taken from it.
-    Connection(TcpStream),
+    Connection(Taken),
+}
+
+/// A connection that was taken from the HTTP server.
+pub struct Taken {
+    stream: TcpStream,
+    /// The head of the response, until it is sent with the first event.
+    head: Vec<u8>,
+    /// Bytes that the client has said so far.
+    heard: usize,
 }
 
 impl Way {
-    /// Sends an event, or waits until it can be; no event is taken before the one before it is on its way.
+    /// Sends an event, and waits until it is on its way. Not to be dropped halfway, unless nothing else is told.
     ///
     /// # Errors
     /// If the client is gone.
@@ -74,76 +88,90 @@ impl Way {
                 let sent = events.send(event).await;
                 sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
             }
-            Self::Connection(stream) => {
+            Self::Connection(taken) => {
                 let mut chunk = Vec::with_capacity(event.len() + CHUNK_FRAME);
                 write!(chunk, "{:x}\r\n{event}\r\n", event.len())?;
-                stream.write_all(&chunk).await
+                taken.send(&chunk).await
             }
         }
     }
 
-    /// Waits until the client is gone.
-    pub async fn closed(&self) {
+    /// Waits until the client is gone. Safe to drop and ask again.
+    pub async fn closed(&mut self) {
         match self {
             Self::Body(events) => events.closed().await,
-            Self::Connection(stream) => gone(stream).await,
+            Self::Connection(taken) => taken.gone().await,
         }
     }
 
     /// Says that there is nothing more to tell. Without it the client takes the connection for lost.
     pub async fn end(self) {
-        if let Self::Connection(mut stream) = self {
+        if let Self::Connection(mut taken) = self {
             // Who does not take it any more need not know.
-            let _ = stream.write_all(LAST_CHUNK).await;
-            let _ = stream.shutdown().await;
+            let _ = taken.send(LAST_CHUNK).await;
+            let _ = taken.stream.shutdown().await;
         }
     }
 }
 
-/// Where connections that were taken are served, and how long one may take to read what is sent.
-#[derive(Debug, Clone)]
-pub struct Carrier {
-    /// Waited for when the program stops.
-    pub tasks: TaskTracker,
-    /// For one event.
-    pub patience: Duration,
+impl Taken {
+    const fn new(stream: TcpStream, head: Vec<u8>) -> Self {
+        Self {
+            stream,
+            head,
+            heard: 0,
+        }
+    }
+
+    async fn send(&mut self, chunk: &[u8]) -> io::Result<()> {
+        if self.head.is_empty() {
+            return self.stream.write_all(chunk).await;
+        }
+        let mut bytes = std::mem::take(&mut self.head);
+        bytes.extend_from_slice(chunk);
+        self.stream.write_all(&bytes).await
+    }
+
+    /// Waits until the client goes, or has said more than can be meant for a stream of events.
+    async fn gone(&mut self) {
+        while self.heard <= HEARD_MOST && self.stream.readable().await.is_ok() {
+            let mut talk = [0; HEARD_AT_ONCE];
+            match self.stream.try_read(&mut talk) {
+                Ok(0) => return,
+                Ok(heard) => self.heard += heard,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
 }
 
-/// Answers a request, and sees to its events if it has some.
-pub async fn carry(State(carrier): State<Carrier>, request: Request, next: Next) -> Response {
+/// Answers a request, and sees to its events if it has some: the tracker waits for whoever tells them.
+pub async fn carry(State(tasks): State<TaskTracker>, request: Request, next: Next) -> Response {
     let connection = connection_of(&request);
     let mut response = next.run(request).await;
     let events = response.extensions_mut().remove::<Events>();
-    let Some(teller) = events.and_then(|events| events.take()) else {
+    let Some((lasts, teller)) = events.and_then(|events| Some((events.lasts, events.take()?)))
+    else {
         return response;
     };
+    let connection = connection.filter(|_| lasts);
     let Some(stream) = connection.and_then(|connection| connection.take()) else {
         let (events, unsent) = mpsc::channel(UNSENT);
         *response.body_mut() = body(unsent);
-        carrier.tasks.spawn(teller(Way::Body(events)));
+        tasks.spawn(teller(Way::Body(events)));
         return response;
     };
-    let head = head(response.status(), response.headers());
-    carrier
-        .tasks
-        .spawn(begin(stream, head, teller, carrier.patience));
+    let taken = Taken::new(stream, head(response.status(), response.headers()));
+    tasks.spawn(teller(Way::Connection(taken)));
     // Nobody reads it.
     [(header::CONNECTION, "close")].into_response()
-}
-
-/// Tells a client that takes the head in time.
-fn begin(mut stream: TcpStream, head: Vec<u8>, teller: Teller, patience: Duration) -> Telling {
-    Box::pin(async move {
-        if let Ok(Ok(())) = timeout(patience, stream.write_all(&head)).await {
-            drop(head);
-            teller(Way::Connection(stream)).await;
-        }
-    })
 }
 
 /// The connection of a request after which nothing else has to be said on it.
 fn connection_of(request: &Request) -> Option<Connection> {
     let is_plain = request.version() == Version::HTTP_11
+        && request.method() != Method::HEAD
         && !request.headers().contains_key(header::EXPECT)
         && !request.headers().contains_key(header::UPGRADE);
     let connection = request.extensions().get::<ConnectInfo<Connection>>();
@@ -185,36 +213,25 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head
 }
 
-/// Waits until the client goes; what it says meanwhile is dropped.
-async fn gone(stream: &TcpStream) {
-    loop {
-        if stream.readable().await.is_err() {
-            return;
-        }
-        let mut talk = [0; IDLE_TALK];
-        match stream.try_read(&mut talk) {
-            Ok(0) => return,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    async fn connection() -> (TcpStream, TcpStream) {
+    /// A client, and the way to it.
+    async fn connection(head: &str) -> (TcpStream, Way) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (client.expect("connected"), server.expect("accepted").0)
+        let taken = Taken::new(server.expect("accepted").0, head.as_bytes().to_vec());
+        (client.expect("connected"), Way::Connection(taken))
     }
 
     #[test]
@@ -240,8 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_come_as_chunks_and_the_end_is_said() {
-        let (mut client, server) = connection().await;
-        let mut way = Way::Connection(server);
+        let (mut client, mut way) = connection("head\r\n\r\n").await;
         for event in [":\n\n", "data: 0123456789\n\n"] {
             way.tell(event.to_owned()).await.expect("sent");
         }
@@ -250,18 +266,14 @@ mod tests {
         client.read_to_string(&mut told).await.expect("text");
         assert_eq!(
             told,
-            "3\r\n:\n\n\r\n12\r\ndata: 0123456789\n\n\r\n0\r\n\r\n"
+            "head\r\n\r\n3\r\n:\n\n\r\n12\r\ndata: 0123456789\n\n\r\n0\r\n\r\n"
         );
     }
 
     #[tokio::test]
-    async fn a_client_that_goes_is_noticed_and_one_that_talks_is_not_gone() {
-        let (mut client, server) = connection().await;
-        let mut way = Way::Connection(server);
-        client
-            .write_all(&[b'x'; 10 * IDLE_TALK])
-            .await
-            .expect("sent");
+    async fn a_client_that_goes_is_noticed_and_one_that_says_a_word_is_not_gone() {
+        let (mut client, mut way) = connection("").await;
+        client.write_all(b"hello").await.expect("sent");
         let talks = timeout(Duration::from_millis(50), way.closed()).await;
         assert!(talks.is_err(), "it is there");
         way.tell(":\n\n".to_owned()).await.expect("sent");
@@ -269,5 +281,18 @@ mod tests {
         timeout(PATIENCE, way.closed())
             .await
             .expect("noticed in time");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_that_does_not_stop_talking_is_given_up() {
+        let (mut client, mut way) = connection("").await;
+        let talking =
+            tokio::spawn(
+                async move { while client.write_all(&[b'x'; HEARD_AT_ONCE]).await.is_ok() {} },
+            );
+        timeout(PATIENCE, way.closed()).await.expect("given up");
+        drop(way);
+        let told = timeout(PATIENCE, talking).await;
+        told.expect("it is told").expect("no panic");
     }
 }

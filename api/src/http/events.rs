@@ -57,7 +57,7 @@ pub fn respond(
     let started = edge.operations.start(request, trace);
     let limits = Limits::of(&edge.settings.socket);
     let shutdown = edge.shutdown.clone();
-    let events = Events::told(async move |way| {
+    let events = Events::told(!started.once, async move |way| {
         let reason = send(started, &ids, way, &shutdown, limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });

@@ -40,7 +40,6 @@ use shop_core::runtime::settings::{EdgeSettings, Environment};
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
-use self::carry::Carrier;
 use self::connection::{Connection, Door};
 use self::execute::Engine;
 use self::gate::Gate;
@@ -79,10 +78,7 @@ pub fn router(
         engine,
         shutdown: shutdown.clone(),
     };
-    let carrier = Carrier {
-        tasks: edge.engine.tasks().clone(),
-        patience: settings.socket.write_timeout,
-    };
+    let tasks = edge.engine.tasks().clone();
     let graphql = Router::new()
         .route("/graphql", routing::get(get::graphql).post(post::graphql))
         .route(
@@ -106,7 +102,7 @@ pub fn router(
         ))
         .merge(health.router())
         .layer(middleware::from_fn(measure))
-        .layer(middleware::from_fn_with_state(carrier, carry::carry))
+        .layer(middleware::from_fn_with_state(tasks, carry::carry))
 }
 
 /// Serves until the program is asked to stop, then finishes what is under way.

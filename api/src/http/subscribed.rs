@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-/// What is needed to go on after the first answer without the library's own stream.
+/// What is needed to go on without the library's own stream.
 pub(super) struct Later {
     /// What is asked.
     pub asked: Arc<Asked>,
@@ -115,6 +115,7 @@ impl Subscribed {
             question: later.question,
         });
         if let Some(answer) = place.as_ref().and_then(Place::answer) {
+            self.note_begun(false);
             return Some(Told::Known(answer));
         }
         // On the heap, and only as long as it takes.
@@ -125,15 +126,21 @@ impl Subscribed {
     fn answer(&mut self, mut response: Response) -> Answer {
         dress_all(&mut response, &self.trace);
         let failed = response.is_err() && response.data == Value::Null;
-        let begun = self.begun.take();
-        if let Some(begun) = begun {
-            let outcome = usize::from(response.is_err());
-            record(Some(OperationType::Subscription), OUTCOMES[outcome], begun);
-        }
+        let is_first = self.note_begun(response.is_err());
         Answer {
-            ran: begun.is_none() || !failed,
+            ran: !is_first || !failed,
             response,
         }
+    }
+
+    /// Notes an answer, and says whether it is the first.
+    fn note_begun(&mut self, is_err: bool) -> bool {
+        let Some(begun) = self.begun.take() else {
+            return false;
+        };
+        let outcome = OUTCOMES[usize::from(is_err)];
+        record(Some(OperationType::Subscription), outcome, begun);
+        true
     }
 }
 

@@ -1,6 +1,6 @@
 //! Executed once, told to many: who asks the same about the same state gets the answer that was made for the first.
 //!
-//! A subscription's first item is executed as the library has it. From then on whoever carries the answers has the source itself
+//! The library checks a subscription and calls its resolver. From then on whoever carries the answers has the source itself
 //! ([`Intake`]), and has the library execute only what was not answered yet: one that waits holds neither a document nor a plan.
 
 use std::any::Any;
@@ -51,7 +51,7 @@ pub struct Offer {
 
 type Held = std::result::Result<Box<dyn Any + Send>, ApiError>;
 
-/// What a subscription is told after its first item.
+/// What a subscription is told.
 pub type Source = BoxStream<'static, Offer>;
 
 /// Where a resolver leaves its source, or finds the one item that it is to show. In the data of a request with one root field;
@@ -73,7 +73,7 @@ impl Intake {
         Self(Arc::new(Mutex::new(Content::Item(offer.item))))
     }
 
-    /// The source of a subscription whose first item was told; `None` if its resolver keeps it.
+    /// The source of a subscription that has begun; `None` if its resolver keeps it.
     pub fn take_source(&self) -> Option<Source> {
         match std::mem::take(&mut *self.lock()) {
             Content::Source(source) => Some(source),
@@ -103,8 +103,8 @@ impl std::fmt::Debug for Intake {
     }
 }
 
-/// The stream of a resolver: all items of its source, or the first alone, if the rest can be left with an [`Intake`], or the one that
-/// is found there.
+/// The stream of a resolver: all items of its source, or none if it can be left with an [`Intake`], or the one that is found
+/// there.
 pub(super) fn shared<T, S>(
     ctx: &Context<'_>,
     source: impl FnOnce() -> Result<S>,
@@ -123,13 +123,8 @@ where
         });
         return Ok(stream::iter([item.map_err(Into::into)]).boxed());
     }
-    let (intake, mut source) = (intake.clone(), source()?.boxed());
-    let first = async move {
-        let first = source.next().await?;
-        *intake.lock() = Content::Source(source.map(Offer::from).boxed());
-        Some(first.item.map_err(Into::into))
-    };
-    Ok(stream::once(first).filter_map(std::future::ready).boxed())
+    *intake.lock() = Content::Source(source()?.map(Offer::from).boxed());
+    Ok(stream::empty().boxed())
 }
 
 impl<T: Any + Send> From<Told<T>> for Offer {
@@ -260,26 +255,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_source_is_left_after_the_first_item_and_each_item_can_be_executed_alone() {
+    async fn the_source_is_left_and_each_item_can_be_executed_alone() {
         let intake = Intake::default();
         let stream = schema().execute_stream(request().data(intake.clone()));
-        let first: Vec<_> = stream.collect().await;
-        assert_eq!(first.len(), 1);
-        assert_eq!(first[0].data, value!({ "n": 0 }));
+        assert_eq!(stream.count().await, 0);
 
         let source = intake.take_source().expect("the source");
         let offers: Vec<_> = source.collect().await;
         let published: Vec<_> = offers.iter().map(|it| it.published.is_some()).collect();
-        assert_eq!(published, [true, false, false]);
+        assert_eq!(published, [false, true, false, false]);
         let mut answers = Vec::new();
         for offer in offers {
             let stream = schema().execute_stream(request().data(Intake::of(offer)));
             answers.extend(stream.collect::<Vec<_>>().await);
         }
-        assert_eq!(answers.len(), 3);
-        assert_eq!(answers[0].data, value!({ "n": 1 }));
-        assert_eq!(answers[1].data, value!({ "n": 2 }));
-        assert!(answers[2].is_err(), "its own error: {:?}", answers[2]);
+        assert_eq!(answers.len(), 4);
+        assert_eq!(answers[0].data, value!({ "n": 0 }));
+        assert_eq!(answers[2].data, value!({ "n": 2 }));
+        assert!(answers[3].is_err(), "its own error: {:?}", answers[3]);
     }
 
     #[tokio::test]

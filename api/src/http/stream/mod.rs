@@ -70,8 +70,9 @@ pub async fn reserve(State(edge): EdgeState) -> Response {
 pub async fn open(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
     match edge.streams.open(&token(&headers, &url)) {
         Ok(unsent) => {
-            let patience = edge.settings.socket.write_timeout;
-            let events = Events::told(move |way| forward(unsent, way, patience));
+            // The session gives up a slow client first, and says so.
+            let patience = edge.settings.socket.write_timeout * 2;
+            let events = Events::told(true, move |way| forward(unsent, way, patience));
             response(events, trace_of(&headers).trace_id())
         }
         Err(refused) => refuse(refused),
