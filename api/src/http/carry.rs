@@ -3,6 +3,7 @@
 //! The outermost layer, so that the response's head is what every other layer made of it. See `connection` for why.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,8 +106,8 @@ impl Way {
     }
 
     /// Says that there is nothing more to tell. Without it the client takes the connection for lost.
-    pub async fn end(self) {
-        if let Self::Connection(mut taken) = self {
+    pub async fn end(&mut self) {
+        if let Self::Connection(taken) = self {
             // Who does not take it any more need not know.
             let _ = taken.send(LAST_CHUNK).await;
             let _ = taken.stream.shutdown().await;
@@ -134,7 +135,10 @@ impl Taken {
 
     /// Waits until the client goes, or has said more than can be meant for a stream of events.
     async fn gone(&mut self) {
-        while self.heard <= HEARD_MOST && self.stream.readable().await.is_ok() {
+        // Polled: `readable()` would leave the waker of the HTTP server's task with the connection, and that task's memory with it.
+        while self.heard <= HEARD_MOST
+            && poll_fn(|cx| self.stream.poll_read_ready(cx)).await.is_ok()
+        {
             let mut talk = [0; HEARD_AT_ONCE];
             match self.stream.try_read(&mut talk) {
                 Ok(0) => return,
@@ -215,8 +219,11 @@ fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
     use std::time::Duration;
 
+    use futures::FutureExt as _;
+    use futures::task::{ArcWake, waker_ref};
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
@@ -268,6 +275,25 @@ mod tests {
             told,
             "head\r\n\r\n3\r\n:\n\n\r\n12\r\ndata: 0123456789\n\n\r\n0\r\n\r\n"
         );
+    }
+
+    #[tokio::test]
+    async fn who_read_the_connection_before_is_not_held() {
+        struct Reader;
+        impl ArcWake for Reader {
+            fn wake_by_ref(_: &Arc<Self>) {}
+        }
+        let (_client, mut way) = connection("").await;
+        let reader = Arc::new(Reader);
+        if let Way::Connection(Taken { stream, .. }) = &way {
+            assert!(stream.try_read(&mut [0]).is_err(), "nothing was said");
+            let waker = waker_ref(&reader);
+            let read = stream.poll_read_ready(&mut Context::from_waker(&waker));
+            assert!(read.is_pending());
+        }
+        assert_eq!(Arc::strong_count(&reader), 2);
+        assert!(way.closed().now_or_never().is_none());
+        assert_eq!(Arc::strong_count(&reader), 1);
     }
 
     #[tokio::test]

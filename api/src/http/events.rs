@@ -54,11 +54,11 @@ pub fn respond(
         request = request.data(ids.clone());
     }
     let trace_id = trace.trace_id().to_owned();
-    let started = edge.operations.start(request, trace);
+    let mut started = edge.operations.start(request, trace);
     let limits = Limits::of(&edge.settings.socket);
     let shutdown = edge.shutdown.clone();
-    let events = Events::told(!started.once, async move |way| {
-        let reason = send(started, &ids, way, &shutdown, limits).await;
+    let events = Events::told(!started.once, async move |mut way| {
+        let reason = send(&mut started, &ids, &mut way, &shutdown, limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
     response(events, &trace_id)
@@ -98,15 +98,17 @@ impl Limits {
     }
 }
 
-/// Sends an operation's answers until it, the client or the program ends. Returns which.
+/// Sends an operation's answers until it, the client or the program ends. Returns which. What it is lent it need not hold: a
+/// future holds its arguments twice.
 async fn send(
-    started: Started,
+    started: &mut Started,
     ids: &EventIds,
-    mut way: Way,
+    way: &mut Way,
     shutdown: &Shutdown,
     limits: Limits,
 ) -> &'static str {
-    let Started { once, mut steps } = started;
+    let Started { once, steps } = started;
+    let once = *once;
     let mut turn = pin!(shutdown.turn(limits.handover));
     // So that the client knows at once that it was heard.
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
@@ -159,9 +161,9 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futures::stream;
+    use futures::stream::{self, BoxStream};
     use shop_core::runtime::Settings;
-    use tokio::sync::mpsc;
+    use tokio::sync::mpsc::{self, Sender};
     use tokio::time::Instant;
 
     use super::*;
@@ -169,6 +171,16 @@ mod tests {
     fn limits() -> Limits {
         let settings = Settings::read(&|_| None).expect("the defaults are valid");
         Limits::of(&settings.edge.socket)
+    }
+
+    async fn send_steps(
+        steps: BoxStream<'static, Step>,
+        events: Sender<String>,
+        shutdown: &Shutdown,
+    ) -> &'static str {
+        let mut started = Started { once: false, steps };
+        let (ids, mut way) = (EventIds::default(), Way::Body(events));
+        send(&mut started, &ids, &mut way, shutdown, limits()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,14 +191,9 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             Step::Next("{}".into())
         });
-        let started = Started {
-            once: false,
-            steps: steps.boxed(),
-        };
         let (events, _unread) = mpsc::channel(1);
         let begun = Instant::now();
-        let ids = EventIds::default();
-        let reason = send(started, &ids, Way::Body(events), &Shutdown::new(), limits()).await;
+        let reason = send_steps(steps.boxed(), events, &Shutdown::new()).await;
         let patience = limits().write_timeout;
         assert_eq!((reason, begun.elapsed()), ("slow", patience));
         assert_eq!(made.load(Ordering::Relaxed), 1);
@@ -194,15 +201,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_stream_has_comments_and_ends_when_its_client_leaves() {
-        let started = Started {
-            once: false,
-            steps: stream::pending().boxed(),
-        };
         let (events, mut read) = mpsc::channel(1);
         let begun = Instant::now();
         let sending = tokio::spawn(async move {
-            let ids = EventIds::default();
-            send(started, &ids, Way::Body(events), &Shutdown::new(), limits()).await
+            send_steps(stream::pending().boxed(), events, &Shutdown::new()).await
         });
         for (number, expected) in (0..).zip([COME_BACK, COMMENT, COMMENT]) {
             assert_eq!(read.recv().await.as_deref(), Some(expected));
@@ -220,12 +222,7 @@ mod tests {
                 sleep(Duration::from_millis(100)).await;
                 Some((Step::Next("{}".into()), ()))
             });
-            let started = Started {
-                once: false,
-                steps: steps.boxed(),
-            };
             let (events, mut read) = mpsc::channel::<String>(1);
-            let ids = EventIds::default();
             let reading = async {
                 let (mut last, mut told) = (None, 0_u32);
                 while let Some(event) = read.recv().await {
@@ -235,8 +232,7 @@ mod tests {
                 (last, told)
             };
             let sending = async {
-                let way = Way::Body(events);
-                let reason = send(started, &ids, way, &shutdown, limits()).await;
+                let reason = send_steps(steps.boxed(), events, &shutdown).await;
                 (reason, Instant::now())
             };
             tokio::join!(sending, reading)

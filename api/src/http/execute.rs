@@ -111,7 +111,7 @@ impl Engine {
             Ok(Some(OperationType::Subscription)) => match engine.subscribe(request, &trace) {
                 Ok(subscribed) => Operation {
                     once: false,
-                    answers: subscribed.answers(),
+                    answers: subscribed.boxed(),
                 },
                 Err(error) => Operation::refused(error, &trace),
             },

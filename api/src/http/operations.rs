@@ -3,19 +3,20 @@
 //! Bounds how many there are in this process and how large an answer may be, and turns answers into JSON once. A transport
 //! only frames it: see `socket` and `events`.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use async_graphql::{Request, ServerError};
-use futures::future::ready;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use serde::Serialize;
 use shop_core::events::TraceParent;
 use shop_core::runtime::settings::EdgeSettings;
 use shop_core::runtime::trace;
 
 use super::execute::{Engine, coded};
-use super::places::Places;
+use super::places::{Place, Places};
 use super::subscribed::Told;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 
@@ -65,27 +66,49 @@ impl Operations {
             return Started::refused(refusal(error, &trace));
         };
         let operation = self.engine.start(request, trace.clone());
-        let most = self.answer_bytes;
-        let steps = AssertUnwindSafe(operation.answers)
-            .catch_unwind()
-            .map(move |told| {
-                let _held = &place; // for as long as the operation is there
-                match told {
-                    Ok(told) => step(told, most, &trace),
-                    Err(_panic) => {
-                        let panic = anyhow::anyhow!("an operation panicked");
-                        refusal(server_error(ApiError::internal(panic)), &trace)
-                    }
-                }
-            })
-            .scan(false, |is_over, step| {
-                let was_over = std::mem::replace(is_over, matches!(step, Step::Error(_)));
-                ready((!was_over).then_some(step))
-            });
+        let steps = Steps {
+            answers: operation.answers,
+            most: self.answer_bytes,
+            trace,
+            is_over: false,
+            _place: place,
+        };
         Started {
             once: operation.once,
             steps: steps.boxed(),
         }
+    }
+}
+
+/// The steps of an operation: its answers, and what becomes of a panic.
+struct Steps {
+    answers: BoxStream<'static, Told>,
+    most: usize,
+    trace: TraceParent,
+    is_over: bool,
+    _place: Place,
+}
+
+impl Stream for Steps {
+    type Item = Step;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let answers = AssertUnwindSafe(|| self.answers.poll_next_unpin(cx));
+        let step = match catch_unwind(answers) {
+            Ok(answer) => ready!(answer).map(|told| step(told, self.most, &self.trace)),
+            Err(_panic) => {
+                let panic = anyhow::anyhow!("an operation panicked");
+                Some(refusal(
+                    server_error(ApiError::internal(panic)),
+                    &self.trace,
+                ))
+            }
+        };
+        self.is_over = !matches!(step, Some(Step::Next(_)));
+        Poll::Ready(step)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A subscription from its first answer to its end.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response, Value, Variables};
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use shop_core::events::TraceParent;
 
 use super::asked::Asked;
@@ -53,23 +55,24 @@ pub(super) struct Later {
     pub intake: Intake,
 }
 
-/// A subscription that was begun.
+/// A subscription that was begun: its answers.
 pub(super) struct Subscribed {
     engine: Engine,
     trace: TraceParent,
     /// Not for one of several root fields: their answers come as they like, and none can tell whose is whose.
     later: Option<Later>,
-    phase: Phase,
+    /// What the library answers: to the subscription as it begins, later to one item.
+    responses: Option<BoxStream<'static, Response>>,
+    /// What is answered later.
+    source: Option<Source>,
+    /// The item that the library has still to answer.
+    item: Option<Item>,
     /// Set until there was an answer.
     begun: Option<Instant>,
 }
 
-enum Phase {
-    /// As the library has it.
-    Beginning(BoxStream<'static, Response>),
-    /// Item by item.
-    Going(Source),
-}
+/// Where the answer of an item is shared, if it is.
+struct Item(Option<Place>);
 
 impl Subscribed {
     /// One whose first answers come like this.
@@ -83,33 +86,48 @@ impl Subscribed {
             engine,
             trace,
             later,
-            phase: Phase::Beginning(responses),
+            responses: Some(responses),
+            source: None,
+            item: None,
             begun: Some(Instant::now()),
         }
     }
 
-    /// Its answers.
-    pub fn answers(self) -> BoxStream<'static, Told> {
-        // In a box of its own, since what a stream waits with would hold it twice.
-        let next = async |mut subscribed: Box<Self>| {
-            let told = subscribed.next().await?;
-            Some((told, subscribed))
+    /// The next answer of the library; `None` if it has no more for now.
+    fn poll_made(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        let Some(responses) = &mut self.responses else {
+            return Poll::Ready(None);
         };
-        stream::unfold(Box::new(self), next).boxed()
+        let response = ready!(responses.poll_next_unpin(cx));
+        if response.is_none() {
+            self.responses = None; // and with it the document
+        }
+        let item = self.item.take();
+        let response = match (response, &item) {
+            (Some(response), _) => response,
+            (None, None) => return Poll::Ready(None),
+            (None, Some(_)) => failed(ApiError::internal(anyhow::anyhow!("an item was lost"))),
+        };
+        let place = item.and_then(|item| item.0);
+        let answer = Box::new(self.answer(response));
+        Poll::Ready(Some(Told::Made(answer, place)))
     }
 
-    async fn next(&mut self) -> Option<Told> {
-        if let Phase::Beginning(responses) = &mut self.phase {
-            if let Some(response) = responses.next().await {
-                return Some(Told::Made(Box::new(self.answer(response)), None));
-            }
-            let source = self.later.as_ref()?.intake.take_source()?;
-            self.phase = Phase::Going(source);
+    /// What the library was left with when it had no more; `None` if it was everything.
+    fn poll_offer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Offer>> {
+        if self.source.is_none() {
+            let later = self.later.as_ref();
+            self.source = later.and_then(|later| later.intake.take_source());
         }
-        let (Phase::Going(source), Some(later)) = (&mut self.phase, &self.later) else {
-            return None;
-        };
-        let mut offer = source.next().await?;
+        match &mut self.source {
+            Some(source) => source.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// The answer to an item, if it was made for another one; else the library is asked for it.
+    fn known(&mut self, mut offer: Offer) -> Option<Told> {
+        let later = self.later.as_ref()?;
         let place = offer.published.take().map(|state| Place {
             state,
             question: later.question,
@@ -118,9 +136,9 @@ impl Subscribed {
             self.note_begun(false);
             return Some(Told::Known(answer));
         }
-        // On the heap, and only as long as it takes.
-        let response = Box::pin(make(&self.engine, &self.trace, later, offer)).await;
-        Some(Told::Made(Box::new(self.answer(response)), place))
+        self.responses = Some(make(&self.engine, &self.trace, later, offer));
+        self.item = Some(Item(place));
+        None
     }
 
     fn answer(&mut self, mut response: Response) -> Answer {
@@ -144,14 +162,36 @@ impl Subscribed {
     }
 }
 
+impl Stream for Subscribed {
+    type Item = Told;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        loop {
+            if let Some(told) = ready!(self.poll_made(cx)) {
+                return Poll::Ready(Some(told));
+            }
+            let Some(offer) = ready!(self.poll_offer(cx)) else {
+                return Poll::Ready(None);
+            };
+            if let Some(told) = self.known(offer) {
+                return Poll::Ready(Some(told));
+            }
+        }
+    }
+}
+
 /// Executes one item.
-async fn make(engine: &Engine, trace: &TraceParent, later: &Later, offer: Offer) -> Response {
-    let variables = match serde_json::from_str::<Variables>(&later.variables) {
-        Ok(variables) => variables,
-        Err(error) => return failed(ApiError::internal(error)),
-    };
-    let request = later.asked.request(variables).data(Intake::of(offer));
-    let mut responses = engine.stream(request, trace).boxed();
-    let response = responses.next().await;
-    response.unwrap_or_else(|| failed(ApiError::internal(anyhow::anyhow!("an item was lost"))))
+fn make(
+    engine: &Engine,
+    trace: &TraceParent,
+    later: &Later,
+    offer: Offer,
+) -> BoxStream<'static, Response> {
+    match serde_json::from_str::<Variables>(&later.variables) {
+        Ok(variables) => {
+            let request = later.asked.request(variables).data(Intake::of(offer));
+            engine.stream(request, trace).boxed()
+        }
+        Err(error) => stream::iter([failed(ApiError::internal(error))]).boxed(),
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 
 use shop_core::domain::{Order, OrderId};
 use shop_core::runtime::metrics::LIVE_SUBSCRIPTIONS;
-use tokio::sync::Notify;
 
 use super::answers::Answers;
 
@@ -15,7 +15,15 @@ const MAILBOX_SIZE: usize = 16;
 /// Who watches which order. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
-    watchers: Arc<Mutex<HashMap<OrderId, Vec<Weak<Shared>>>>>,
+    watched: Arc<Mutex<HashMap<OrderId, Watched>>>,
+}
+
+/// An order that somebody watches.
+#[derive(Debug, Default)]
+struct Watched {
+    watchers: Vec<Weak<Shared>>,
+    /// The state that was last given to any of them, as long as one of them has it.
+    newest: Weak<Order>,
 }
 
 /// A state on its way to those who watch.
@@ -45,15 +53,14 @@ pub struct Mailbox {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    content: Mutex<Content>,
-    arrived: Notify,
-}
+struct Shared(Mutex<Content>);
 
 #[derive(Debug, Default)]
 struct Content {
     states: VecDeque<Arc<Published>>,
     lagged: bool,
+    /// Who waits for something to arrive.
+    waiting: Option<Waker>,
 }
 
 impl From<&Arc<Order>> for Published {
@@ -84,10 +91,10 @@ impl Hub {
     /// Watches one order from now on.
     pub fn watch(&self, order_id: OrderId) -> Mailbox {
         let shared = Arc::<Shared>::default();
-        self.lock()
-            .entry(order_id)
-            .or_default()
-            .push(Arc::downgrade(&shared));
+        let mut watched = self.lock();
+        let of_order = watched.entry(order_id).or_default();
+        of_order.watchers.push(Arc::downgrade(&shared));
+        drop(watched);
         metrics::gauge!(LIVE_SUBSCRIPTIONS).increment(1);
         Mailbox {
             hub: self.clone(),
@@ -96,12 +103,25 @@ impl Hub {
         }
     }
 
+    /// The same state as a watcher holds it already, or else this one: many begin with the same.
+    fn held(&self, order: Box<Order>) -> Arc<Order> {
+        let newest = self.lock().get(&order.id).map(|it| it.newest.clone());
+        let held = newest.and_then(|newest| newest.upgrade());
+        if let Some(held) = held.filter(|held| **held == *order) {
+            return held;
+        }
+        let order = Arc::from(order);
+        self.hold(&order);
+        order
+    }
+
     /// Gives a state to those who watch the order. Never waits.
     pub fn publish(&self, order: &Arc<Order>) {
         let watchers = self.watchers_of(order.id);
         if watchers.is_empty() {
             return;
         }
+        self.hold(order);
         let state = Arc::new(Published::from(order));
         for watcher in watchers {
             watcher.put(Arc::clone(&state));
@@ -120,7 +140,7 @@ impl Hub {
         let all: Vec<_> = self
             .lock()
             .values()
-            .flatten()
+            .flat_map(|it| &it.watchers)
             .filter_map(Weak::upgrade)
             .collect();
         for watcher in all {
@@ -130,18 +150,24 @@ impl Hub {
 
     /// How many watch, for tests.
     pub fn watching(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        self.lock().values().map(|it| it.watchers.len()).sum()
+    }
+
+    fn hold(&self, order: &Arc<Order>) {
+        if let Some(watched) = self.lock().get_mut(&order.id) {
+            watched.newest = Arc::downgrade(order);
+        }
     }
 
     fn watchers_of(&self, order_id: OrderId) -> Vec<Arc<Shared>> {
         self.lock()
             .get(&order_id)
-            .map(|watchers| watchers.iter().filter_map(Weak::upgrade).collect())
+            .map(|it| it.watchers.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Vec<Weak<Shared>>>> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrderId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,31 +178,42 @@ impl Mailbox {
         self.hub.watch(self.order_id)
     }
 
+    /// The same state as a watcher holds it already, or else this one.
+    pub fn held(&self, order: Box<Order>) -> Arc<Order> {
+        self.hub.held(order)
+    }
+
     /// The next mail, oldest first; waits for it. Safe to drop and ask again.
     pub async fn next(&self) -> Mail {
-        loop {
-            // Asked for before looking, so that what arrives in between wakes it.
-            let arrived = self.shared.arrived.notified();
-            if let Some(mail) = self.shared.take() {
-                return mail;
-            }
-            arrived.await;
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same for one who waits for something else too. Only who asked last is woken.
+    pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Mail> {
+        let mut content = self.shared.lock();
+        if let Some(mail) = content.take() {
+            return Poll::Ready(mail);
         }
+        match &mut content.waiting {
+            Some(waiting) => waiting.clone_from(cx.waker()),
+            waiting => *waiting = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
         metrics::gauge!(LIVE_SUBSCRIPTIONS).decrement(1);
-        let mut watchers = self.hub.lock();
-        if let Some(of_order) = watchers.get_mut(&self.order_id) {
+        let mut watched = self.hub.lock();
+        if let Some(of_order) = watched.get_mut(&self.order_id) {
+            let watchers = &mut of_order.watchers;
             let own = Arc::as_ptr(&self.shared);
-            let place = of_order.iter().position(|it| it.as_ptr() == own);
-            if let Some(place) = place {
-                of_order.swap_remove(place);
+            if let Some(place) = watchers.iter().position(|it| it.as_ptr() == own) {
+                watchers.swap_remove(place);
             }
-            if of_order.is_empty() {
-                watchers.remove(&self.order_id);
+            if watchers.is_empty() {
+                watched.remove(&self.order_id);
             }
         }
     }
@@ -184,32 +221,41 @@ impl Drop for Mailbox {
 
 impl Shared {
     fn put(&self, state: Arc<Published>) {
-        let mut content = self.lock();
-        if content.states.len() < MAILBOX_SIZE {
-            content.states.push_back(state);
-        } else {
-            content.states.clear();
-            content.lagged = true;
-        }
-        drop(content);
-        self.arrived.notify_one();
+        self.tell(|content| {
+            if content.states.len() < MAILBOX_SIZE {
+                content.states.push_back(state);
+            } else {
+                content.states.clear();
+                content.lagged = true;
+            }
+        });
     }
 
     fn lag(&self) {
-        self.lock().lagged = true;
-        self.arrived.notify_one();
+        self.tell(|content| content.lagged = true);
     }
 
-    fn take(&self) -> Option<Mail> {
+    fn tell(&self, change: impl FnOnce(&mut Content)) {
         let mut content = self.lock();
-        if std::mem::take(&mut content.lagged) {
-            return Some(Mail::Lagged);
+        change(&mut content);
+        let waiting = content.waiting.take();
+        drop(content);
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
-        content.states.pop_front().map(Mail::State)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn take(&mut self) -> Option<Mail> {
+        if std::mem::take(&mut self.lagged) {
+            return Some(Mail::Lagged);
+        }
+        self.states.pop_front().map(Mail::State)
     }
 }
 
@@ -319,6 +365,24 @@ pub(crate) mod tests {
         hub.resync();
         assert_eq!(mail_now(&mailbox), Some(Mail::Lagged));
         assert_eq!(mail_now(&mailbox), Some(queued));
+    }
+
+    #[test]
+    fn those_who_begin_with_the_same_state_hold_it_once() {
+        let hub = Hub::new();
+        let _mailbox = hub.watch(an_order_at(1).id);
+        let held = |version| hub.held(Box::new(an_order_at(version)));
+        let first = held(2);
+        assert!(Arc::ptr_eq(&first, &held(2)));
+        let second = held(3);
+        assert_eq!(*second, an_order_at(3));
+        assert!(
+            !Arc::ptr_eq(&first, &held(2)),
+            "only the newest is looked for"
+        );
+        let told = Arc::new(an_order_at(4));
+        hub.publish(&told);
+        assert!(Arc::ptr_eq(&told, &held(4)));
     }
 
     #[test]

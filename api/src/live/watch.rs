@@ -6,9 +6,13 @@
 //! keep for it is read from the view, which is written before a status is published.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::Stream;
 use shop_core::domain::order::TimelineEntry;
 use shop_core::domain::{Order, OrderId};
 use shop_core::runtime::backoff::Backoff;
@@ -43,8 +47,7 @@ pub trait ReadOrders: Send + 'static {
 
 impl ReadOrders for Views {
     async fn read(&self, id: OrderId) -> Result<Option<OrderState>, ApiError> {
-        // On the heap, and only as long as it takes: most of the time a watcher waits.
-        Ok(Box::pin(self.order_state(id)).await?)
+        Ok(self.order_state(id).await?)
     }
 }
 
@@ -70,9 +73,25 @@ impl Change {
     }
 }
 
-/// A watcher; its place at the hub is given up when it is dropped.
+/// A watcher's states, until the order is deleted or there is an error; its place at the hub is given up when it is dropped.
+///
+/// Most of the time a watcher waits, so what reading takes is there only while it reads.
+pub struct Watch<R>(State<R>);
+
+enum State<R> {
+    /// Until there is mail.
+    Waiting(Box<Watcher<R>>),
+    /// The view.
+    Reading(BoxFuture<'static, Outcome<R>>),
+    Over,
+}
+
+/// What comes of reading the view.
+type Outcome<R> = (Box<Watcher<R>>, Result<(), ApiError>);
+
+/// A place at the hub, and what was told.
 #[derive(Debug)]
-pub struct Watch<R> {
+struct Watcher<R> {
     order_id: OrderId,
     mailbox: Mailbox,
     views: R,
@@ -85,52 +104,111 @@ pub struct Watch<R> {
     ended: bool,
 }
 
+/// What a watcher does next.
+enum Next {
+    /// It tells this.
+    Tell(Change),
+    /// It reads the view.
+    Read,
+    /// It tells nothing more.
+    End,
+}
+
 impl<R: ReadOrders> Watch<R> {
-    /// Registers at the hub. The view is read when the first item is asked for.
-    pub fn new(hub: &Hub, views: R, order_id: OrderId) -> Self {
-        Self {
+    /// Registers at the hub. The view is read when the first item is asked for. The client goes on after the cursor, if it was told
+    /// before.
+    pub fn new(hub: &Hub, views: R, order_id: OrderId, after: Option<Known<OrderPlace>>) -> Self {
+        Self(State::Waiting(Box::new(Watcher {
             order_id,
             mailbox: hub.watch(order_id),
             views,
-            after: None,
+            after,
             merge: Merge::default(),
             newest: None,
             ready: VecDeque::new(),
             ended: false,
+        })))
+    }
+}
+
+impl<R: ReadOrders> State<R> {
+    fn begin_reading(&mut self) {
+        if let Self::Waiting(watcher) = std::mem::replace(self, Self::Over) {
+            *self = Self::Reading(Box::pin(watcher.read()));
         }
     }
+}
 
-    /// The same for a client that was told before, up to a cursor.
-    #[must_use]
-    pub fn after(mut self, cursor: Option<Known<OrderPlace>>) -> Self {
-        self.after = cursor;
-        self
+impl<R: ReadOrders> Stream for Watch<R> {
+    type Item = Result<Change, ApiError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.0 {
+                State::Waiting(watcher) => match ready!(watcher.poll_next(cx)) {
+                    Next::Tell(change) => return Poll::Ready(Some(Ok(change))),
+                    Next::End => self.0 = State::Over,
+                    Next::Read => self.0.begin_reading(),
+                },
+                State::Reading(reading) => {
+                    let (watcher, read) = ready!(reading.as_mut().poll(cx));
+                    if let Err(error) = read {
+                        self.0 = State::Over;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    self.0 = State::Waiting(watcher);
+                }
+                State::Over => return Poll::Ready(None),
+            }
+        }
     }
+}
 
-    /// The next state; waits for it. `None` once the order is deleted, or after an error.
-    pub async fn next(&mut self) -> Option<Result<Change, ApiError>> {
+impl<R: ReadOrders> Watcher<R> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(change) = self.ready.pop_front() {
-                return Some(Ok(change));
+                return Poll::Ready(Next::Tell(change));
             }
             if self.ended {
-                return None;
+                return Poll::Ready(Next::End);
             }
-            if let Err(error) = self.step().await {
-                self.ended = true;
-                return Some(Err(error));
+            if self.newest.is_none() {
+                return Poll::Ready(Next::Read);
+            }
+            let Mail::State(state) = ready!(self.mailbox.poll_next(cx)) else {
+                return Poll::Ready(Next::Read);
+            };
+            if let Some(change) = self.take_next(&state) {
+                return Poll::Ready(Next::Tell(change));
+            }
+            if !self.take(&state.order, Kind::Live) {
+                return Poll::Ready(Next::Read);
             }
         }
     }
 
-    async fn step(&mut self) -> Result<(), ApiError> {
-        if self.newest.is_none() {
-            return self.begin().await;
+    /// A state that is the next one is told as it is, which is the common case.
+    fn take_next(&mut self, state: &Arc<Published>) -> Option<Change> {
+        let order = &state.order;
+        if order.deleted || !self.merge.is_next(order) {
+            return None;
         }
-        match self.mailbox.next().await {
-            Mail::State(state) if self.take_published(&state) => Ok(()),
-            Mail::State(_) | Mail::Lagged => self.catch_up().await,
-        }
+        self.newest = Some(Arc::clone(order));
+        Some(Change {
+            kind: Kind::Live,
+            order: Arc::clone(order),
+            published: Some(Arc::clone(state)),
+        })
+    }
+
+    async fn read(mut self: Box<Self>) -> Outcome<R> {
+        let read = if self.newest.is_none() {
+            self.begin().await
+        } else {
+            self.catch_up().await
+        };
+        (self, read)
     }
 
     /// Reads the view for the first time, and waits a bounded time for what it should have and has not: an order that was
@@ -146,7 +224,7 @@ impl<R: ReadOrders> Watch<R> {
             let ahead = self.ahead_of(view.as_ref());
             match view {
                 Some(OrderState::Live(order)) if ahead.is_none() => {
-                    self.begin_with(&Arc::from(order));
+                    self.begin_with(&self.mailbox.held(order));
                     return Ok(());
                 }
                 Some(OrderState::Deleted(rest)) if ahead.is_none() => {
@@ -178,6 +256,7 @@ impl<R: ReadOrders> Watch<R> {
             Some(Known::Place(place)) if is_in(&order.timeline, place) => {
                 self.merge.go_on_after(place.version);
                 if self.take(order, Kind::Missed) {
+                    self.newest = Some(Arc::clone(order)); // as others hold it
                     return;
                 }
                 Kind::Resync
@@ -206,21 +285,6 @@ impl<R: ReadOrders> Watch<R> {
 
     fn not_found(&self) -> ApiError {
         ApiError::NotFound(self.order_id.to_string())
-    }
-
-    /// The same as `take`, without a copy of its own in the common case.
-    fn take_published(&mut self, state: &Arc<Published>) -> bool {
-        let order = &state.order;
-        if order.deleted || !self.merge.is_next(order) {
-            return self.take(order, Kind::Live);
-        }
-        self.newest = Some(Arc::clone(order));
-        self.ready.push_back(Change {
-            kind: Kind::Live,
-            order: Arc::clone(order),
-            published: Some(Arc::clone(state)),
-        });
-        true
     }
 
     /// Whether the state told all that was missing up to it.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result, Subscription};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _};
 use shop_core::domain;
 use shop_core::domain::order::TimelineEntry;
 
 use super::sharing::{Told, shared};
-use super::{EventIds, UpdateKind, count, resumed};
+use super::{EventIds, UpdateKind, count, counter, resumed};
 use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::{GlobalId, Order, OrderStatus};
@@ -16,22 +16,30 @@ use crate::graphql::scalar::{DateTime, Int};
 use crate::live::cursor::OrderPlace;
 use crate::live::{Change, Watch};
 
+/// What the metrics call the stream.
+const STREAM: &str = "orderStatusChanged";
+
 /// One version of an order, as a watcher is told.
 #[derive(Debug, Clone)]
 pub struct OrderStatusChange {
     kind: UpdateKind,
+    /// Its timeline has an entry.
     order: Arc<domain::Order>,
-    entry: TimelineEntry,
 }
 
 impl OrderStatusChange {
     pub(super) fn new(change: Change) -> Result<Self, ApiError> {
         let Change { kind, order, .. } = change;
-        let entry = order.timeline.last().cloned().ok_or_else(|| {
-            ApiError::internal(anyhow::anyhow!("the timeline of {} is empty", order.id))
-        })?;
+        if order.timeline.is_empty() {
+            let problem = anyhow::anyhow!("the timeline of {} is empty", order.id);
+            return Err(ApiError::internal(problem));
+        }
         let kind = kind.into();
-        Ok(Self { kind, order, entry })
+        Ok(Self { kind, order })
+    }
+
+    fn entry(&self) -> Option<&TimelineEntry> {
+        self.order.timeline.last()
     }
 
     fn cursor(&self) -> String {
@@ -65,7 +73,7 @@ impl OrderStatusChange {
 
     /// The status before; null for version 1.
     async fn previous_status(&self) -> Option<OrderStatus> {
-        self.entry.from.map(Into::into)
+        self.entry()?.from.map(Into::into)
     }
 
     /// The status of this version; equal to the one before where only a payment was noted.
@@ -75,12 +83,12 @@ impl OrderStatusChange {
 
     /// Why, in words.
     async fn reason(&self) -> Option<&str> {
-        self.entry.reason.as_deref()
+        self.entry()?.reason.as_deref()
     }
 
     /// When.
     async fn at(&self) -> DateTime {
-        DateTime(self.entry.at)
+        DateTime(self.entry().map_or(self.order.updated_at, |entry| entry.at))
     }
 
     /// The order as of this version.
@@ -118,20 +126,22 @@ impl OrderSubscription {
             let after = resumed(ctx, after)
                 .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
                 .transpose()?;
-            let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id).after(after);
+            let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id, after);
             let ids = ctx.data_opt::<EventIds>().cloned();
-            let watch = Box::new(watch); // what a stream waits with would hold it twice
-            Ok(stream::unfold((watch, ids), async |(mut watch, ids)| {
-                let change = watch.next().await?;
+            let live = counter(STREAM, UpdateKind::Live);
+            Ok(watch.map(move |change| {
                 let published = change.as_ref().ok().and_then(|it| it.published.clone());
                 let item = change.and_then(OrderStatusChange::new);
                 if let Ok(change) = &item {
-                    count("orderStatusChanged", change.kind);
+                    match change.kind {
+                        UpdateKind::Live => live.increment(1),
+                        kind => count(STREAM, kind),
+                    }
                     if let Some(ids) = &ids {
                         ids.tell(&change.cursor());
                     }
                 }
-                Some((Told { item, published }, (watch, ids)))
+                Told { item, published }
             }))
         })
     }

@@ -78,8 +78,3 @@ pub fn checked_id(id: Option<String>) -> Result<String, String> {
         None => Err("id is missing".to_owned()),
     }
 }
-
-/// A text as it stands in JSON.
-pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}

@@ -15,7 +15,16 @@ pub const DIALECT: Dialect = Dialect {
     ack: r#"{"type":"connection_ack"}"#,
     keep_alive: Some(r#"{"type":"ka"}"#),
     is_stop_answered: true,
-    next: |id, payload| format!(r#"{{"id":{id},"type":"data","payload":{payload}}}"#),
+    next: |id, payload| {
+        [
+            r#"{"id":"#,
+            id,
+            r#","type":"data","payload":"#,
+            payload,
+            "}",
+        ]
+        .concat()
+    },
     error: |id, errors| {
         let error = first(errors);
         format!(r#"{{"id":{id},"type":"error","payload":{error}}}"#)

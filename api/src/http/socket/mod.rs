@@ -28,7 +28,7 @@ use super::Edge;
 
 /// What a socket holds to read into: an operation of a page's fits. The library's own is 128 KiB.
 const READ_BYTES: usize = 1024;
-/// From how much on it writes without being asked to. It is asked to after every message.
+/// From how much on it writes without being asked to. It is asked to whenever it was given some.
 const WRITE_BYTES: usize = 4 * 1024;
 /// What the socket itself may hold besides one answer: pongs to a client that does not read them.
 const PONG_BYTES: usize = 64 * 1024;

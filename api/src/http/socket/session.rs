@@ -3,7 +3,9 @@
 //! One task reads, runs operations, writes and keeps the times; nothing in it waits for the client. Every wait has an end, and every end has
 //! a reason ([`Ending`]).
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_graphql::Request;
@@ -12,13 +14,13 @@ use axum::extract::ws::Message;
 use futures::{Sink, Stream};
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::settings::SocketSettings;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::dialect::{Dialect, Said, quoted};
+use super::dialect::{Dialect, Said};
 use super::ending::Ending;
 use super::wire::{Event, Wire};
 use crate::http::operations::{Started, Step, stopping, too_many};
-use crate::http::running::Running;
+use crate::http::running::{Running, quoted};
 
 /// So much of the message rate may be used up at once.
 const BURST: Duration = Duration::from_secs(10);
@@ -78,31 +80,65 @@ where
         let mut turn = pin!(shutdown.turn(self.settings.handover));
         let mut timer = pin!(sleep_until(self.due()));
         loop {
-            if self.leave_by.is_some() && self.running.is_empty() {
-                return Ending::Stopping;
-            }
-            // One that is set too early wakes this once for nothing, which costs less than setting it anew for every message.
-            let due = self.due();
-            if due < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(due);
-            }
-            let over = tokio::select! {
-                () = &mut turn, if self.leave_by.is_none() => {
-                    self.running.stop_streams();
-                    self.leave_by = Some(Instant::now() + DRAIN);
-                    None
-                }
-                event = self.wire.next() => self.take(event).err(),
-                (id, step) = self.running.next(), if self.wire.has_room() => {
-                    self.tell(&id, step);
-                    None
-                }
-                () = &mut timer => self.tick(Instant::now()).err(),
-            };
-            if let Some(ending) = over {
+            let news = poll_fn(|cx| self.poll(cx, turn.as_mut(), timer.as_mut())).await;
+            if let Err(ending) = self.heed(news) {
                 return ending;
             }
         }
+    }
+
+    /// Tells what there is to tell, and looks at everything else once: so that nothing is late because something else never rests.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: Pin<&mut impl Future<Output = ()>>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Poll<News> {
+        while self.wire.has_room()
+            && let Poll::Ready((id, step)) = self.running.poll_next(cx)
+        {
+            self.tell(&id, step);
+        }
+        let event = match self.wire.poll_next(cx) {
+            Poll::Ready(event) => Some(event),
+            Poll::Pending => None,
+        };
+        let is_turn = self.leave_by.is_none() && turn.poll(cx).is_ready();
+        // One that is set too early wakes this once for nothing, which costs less than setting it anew for every message.
+        let due = self.due();
+        if due < timer.deadline() || timer.is_elapsed() {
+            timer.as_mut().reset(due);
+        }
+        let is_due = timer.poll(cx).is_ready();
+        let is_done = self.leave_by.is_some() && self.running.is_empty();
+        let news = News {
+            event,
+            is_turn,
+            is_due,
+            is_done,
+        };
+        if news.is_none() {
+            Poll::Pending
+        } else {
+            Poll::Ready(news)
+        }
+    }
+
+    fn heed(&mut self, news: News) -> Result<(), Ending> {
+        if let Some(event) = news.event {
+            self.take(event)?;
+        }
+        if news.is_turn {
+            self.running.stop_streams();
+            self.leave_by = Some(Instant::now() + DRAIN);
+        }
+        if news.is_due {
+            self.tick(Instant::now())?;
+        }
+        if news.is_done {
+            return Err(Ending::Stopping);
+        }
+        Ok(())
     }
 
     /// When there is something to do though nothing happens.
@@ -161,13 +197,9 @@ where
                 self.keep_alive();
             }
             Said::Start { .. } if self.init_by.is_some() => return Err(Ending::NotInitialised),
-            Said::Start { id, .. } if self.running.has(&id) => return Err(Ending::Duplicate(id)),
-            Said::Start { id, .. } if self.leave_by.is_some() => self.tell(&id, Some(stopping())),
-            Said::Start { id, .. } if self.running.len() >= self.settings.subscriptions => {
-                self.tell(&id, Some(too_many()));
-            }
-            Said::Start { id, request } => self.running.begin(&id, (self.begin)(*request)),
+            Said::Start { id, request } => self.start(id, *request)?,
             Said::Stop { id } => {
+                let id = quoted(&id);
                 if self.running.stop(&id) && self.dialect.is_stop_answered {
                     self.tell(&id, None);
                 }
@@ -179,6 +211,21 @@ where
         Ok(())
     }
 
+    fn start(&mut self, id: String, request: Request) -> Result<(), Ending> {
+        let words = quoted(&id);
+        if self.running.has(&words) {
+            return Err(Ending::Duplicate(id));
+        }
+        if self.leave_by.is_some() {
+            self.tell(&words, Some(stopping()));
+        } else if self.running.len() >= self.settings.subscriptions {
+            self.tell(&words, Some(too_many()));
+        } else {
+            self.running.begin(&words, (self.begin)(request));
+        }
+        Ok(())
+    }
+
     fn keep_alive(&mut self) {
         let words = self.dialect.keep_alive;
         if let Some(words) = words.filter(|_| self.init_by.is_none()) {
@@ -186,13 +233,30 @@ where
         }
     }
 
+    /// Queues a piece of an operation's answer. The id comes in JSON.
     fn tell(&mut self, id: &str, step: Option<Step>) {
-        let id = quoted(id);
         self.wire.push_text(match step {
-            Some(Step::Next(payload)) => (self.dialect.next)(&id, &payload),
-            Some(Step::Error(errors)) => (self.dialect.error)(&id, &errors),
-            None => (self.dialect.complete)(&id),
+            Some(Step::Next(payload)) => (self.dialect.next)(id, &payload),
+            Some(Step::Error(errors)) => (self.dialect.error)(id, &errors),
+            None => (self.dialect.complete)(id),
         });
+    }
+}
+
+/// What has happened.
+struct News {
+    event: Option<Event>,
+    /// The program stops, and it is this socket's turn to go.
+    is_turn: bool,
+    /// There is something to do by the clock.
+    is_due: bool,
+    /// It was its turn, and what was under way is over.
+    is_done: bool,
+}
+
+impl News {
+    const fn is_none(&self) -> bool {
+        self.event.is_none() && !self.is_turn && !self.is_due && !self.is_done
     }
 }
 

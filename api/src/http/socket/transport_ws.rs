@@ -13,7 +13,16 @@ pub const DIALECT: Dialect = Dialect {
     ack: r#"{"type":"connection_ack"}"#,
     keep_alive: None,
     is_stop_answered: false,
-    next: |id, payload| format!(r#"{{"id":{id},"type":"next","payload":{payload}}}"#),
+    next: |id, payload| {
+        [
+            r#"{"id":"#,
+            id,
+            r#","type":"next","payload":"#,
+            payload,
+            "}",
+        ]
+        .concat()
+    },
     error: |id, errors| format!(r#"{{"id":{id},"type":"error","payload":{errors}}}"#),
     complete: |id| format!(r#"{{"id":{id},"type":"complete"}}"#),
     pong: |payload| match payload {

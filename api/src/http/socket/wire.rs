@@ -97,10 +97,19 @@ where
         (!self.is_idle()).then(|| self.moved + self.write_timeout)
     }
 
-    /// What happens next; writes meanwhile. Safe to drop and ask again.
-    pub async fn next(&mut self) -> Event {
+    /// What happens next; writes meanwhile.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let was_full = !self.has_room();
-        std::future::poll_fn(|cx| self.poll(cx, was_full)).await
+        if let Poll::Ready(Err(_)) = self.poll_write(cx) {
+            return Poll::Ready(Event::Over(Ending::Lost));
+        }
+        if !self.has_room() {
+            return Poll::Pending;
+        }
+        match self.poll_read(cx) {
+            Poll::Pending if was_full => Poll::Ready(Event::Room),
+            polled => polled,
+        }
     }
 
     /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye.
@@ -128,16 +137,7 @@ where
         self.queue.is_empty() && !self.unflushed
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, was_full: bool) -> Poll<Event> {
-        if let Poll::Ready(Err(_)) = self.poll_write(cx) {
-            return Poll::Ready(Event::Over(Ending::Lost));
-        }
-        if !self.has_room() {
-            return Poll::Pending;
-        }
-        if was_full {
-            return Poll::Ready(Event::Room);
-        }
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             let event = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(Message::Text(text))) => Event::Said(text.into()),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::streams::Known;
 use crate::http::events::{COME_BACK, COMMENT, KEEP_ALIVE};
 use crate::http::operations::{Started, Step, too_many};
-use crate::http::running::Running;
+use crate::http::running::{Running, quoted};
 
 /// How long queries and mutations may take to end when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -146,21 +146,22 @@ impl Session {
     /// Does it; what the client is to be told at once, if anything.
     fn obey(&mut self, command: Command, limits: &SocketSettings) -> Option<String> {
         let (answer, done, told) = match command {
-            Command::Start { id, answer, .. } if self.running.has(&id) => {
+            Command::Start { id, answer, .. } if self.running.has(&quoted(&id)) => {
                 (answer, Err(Refused::Duplicate), None)
             }
             Command::Start { id, answer, .. } if self.running.len() >= limits.subscriptions => {
-                (answer, Ok(()), Some(event(&id, Some(too_many()))))
+                (answer, Ok(()), Some(event(&quoted(&id), Some(too_many()))))
             }
             Command::Start {
                 id,
                 started,
                 answer,
             } => {
-                self.running.begin(&id, started);
+                self.running.begin(&quoted(&id), started);
                 (answer, Ok(()), None)
             }
             Command::Stop { id, answer } => {
+                let id = quoted(&id);
                 let was_there = self.running.stop(&id);
                 (answer, Ok(()), was_there.then(|| event(&id, None)))
             }
@@ -170,9 +171,8 @@ impl Session {
     }
 }
 
-/// A piece of an operation's answer.
+/// A piece of an operation's answer. The id comes in JSON.
 fn event(id: &str, step: Option<Step>) -> String {
-    let id = serde_json::Value::from(id);
     let next =
         |payload: &str| format!("event: next\ndata: {{\"id\":{id},\"payload\":{payload}}}\n\n");
     let complete = format!("event: complete\ndata: {{\"id\":{id}}}\n\n");

@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use futures::StreamExt as _;
 use shop_core::domain::Timestamp;
 
 use super::*;
@@ -58,8 +59,12 @@ fn state_of_deleted() -> OrderState {
 }
 
 fn watching(views: &Answers) -> (Hub, Watch<Answers>) {
+    watching_after(views, None)
+}
+
+fn watching_after(views: &Answers, after: Option<Known<OrderPlace>>) -> (Hub, Watch<Answers>) {
     let hub = Hub::new();
-    let watch = Watch::new(&hub, views.clone(), an_order_at(1).id);
+    let watch = Watch::new(&hub, views.clone(), an_order_at(1).id, after);
     (hub, watch)
 }
 
@@ -88,8 +93,7 @@ async fn told<const N: usize>(watch: &mut Watch<Answers>) -> [(Kind, u32); N] {
 }
 
 fn resuming(views: &Answers, after: OrderPlace) -> (Hub, Watch<Answers>) {
-    let (hub, watch) = watching(views);
-    (hub, watch.after(Some(Known::Place(after))))
+    watching_after(views, Some(Known::Place(after)))
 }
 
 fn place_at(version: u32) -> OrderPlace {
@@ -221,8 +225,7 @@ async fn a_cursor_that_leads_nowhere_is_answered_with_the_order_as_it_is() {
         (holed, Known::Place(place_at(2))),
         (live(4), Known::OtherLayout),
     ] {
-        let (hub, watch) = watching(&Answers::new([view]));
-        let mut watch = watch.after(Some(after));
+        let (hub, mut watch) = watching_after(&Answers::new([view]), Some(after));
         assert_eq!(told(&mut watch).await, [(Kind::Resync, 4)]);
         publish(&hub, [3, 5]);
         assert_eq!(told(&mut watch).await, [(Kind::Live, 5)]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use shop_api::graphql::error::ApiError;
 use shop_api::live::{Hub, Watch};
@@ -213,12 +214,14 @@ impl Browser {
         let reader = Reader::new(&shop.views, first.clone());
         let (screen, hub, order_id) = (Arc::clone(&self.screen), hub.clone(), self.order_id);
         // What is planted registers with its first step, the others now.
-        let mut watch = first.is_none().then(|| Watch::new(&hub, reader, order_id));
+        let mut watch = first
+            .is_none()
+            .then(|| Watch::new(&hub, reader, order_id, None));
         let views = shop.views.clone();
         self.stream = Some(Box::pin(async move {
             let mut watch = match watch.take() {
                 Some(watch) => watch,
-                None => Watch::new(&hub, Reader::new(&views, first), order_id),
+                None => Watch::new(&hub, Reader::new(&views, first), order_id, None),
             };
             let put = |told: Option<Result<u32, ApiError>>| {
                 let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
