@@ -28,10 +28,14 @@ daemon_pid() {
     printf '%s' "$pid"
 }
 
+# Names of the daemons that this shell has started.
+STARTED=' '
+
 # daemon_start NAME COMMAND...
 daemon_start() {
     local name=$1 pid
     shift
+    STARTED+="$name "
     mkdir -p "$LOG_DIR"
     [[ ! -e $LOG_DIR/$name.log ]] || mv "$LOG_DIR/$name.log" "$LOG_DIR/$name.log.old"
     (
@@ -61,12 +65,17 @@ daemon_stop() {
     rm -f "$(pid_file "$name")"
 }
 
-# daemon_ready NAME CHECK: waits until the server really answers. A port that an old connection still holds comes
-# free within a minute, so the server is started again until then.
+# daemon_ready NAME CHECK: waits until the server really answers. One that had been killed, and was not gone yet when it
+# was to be started, is started now. A port that an old connection still holds comes free within a minute, so the server is
+# started again until then.
 daemon_ready() {
     local name=$1 check=$2 deadline=$((SECONDS + SHOP_READY_SECONDS))
     until "$check"; do
         if ! daemon_pid "$name" >/dev/null; then
+            if [[ $STARTED != *" $name "* ]]; then
+                "${name}_start"
+                continue
+            fi
             if ((SECONDS < deadline)) && grep -qi 'address already in use' "$LOG_DIR/$name.log"; then
                 sleep 1
                 "${name}_start"
@@ -80,9 +89,13 @@ daemon_ready() {
     done
 }
 
-# port_free NAME PORT VARIABLE
+# port_free NAME PORT VARIABLE: a process that is being killed may hold its port for a moment.
 port_free() {
-    ! tcp_open 127.0.0.1 "$2" || die "port $2 for $1 is taken by something else: stop it, or set $3"
+    local deadline=$((SECONDS + 3))
+    while tcp_open 127.0.0.1 "$2"; do
+        ((SECONDS < deadline)) || die "port $2 for $1 is taken by something else: stop it, or set $3"
+        sleep 0.1
+    done
 }
 
 # reserve_ports PORT...: outgoing connections must not be given the servers' ports while those are down.

@@ -16,13 +16,14 @@ pub const POSTGRES: Server = Server::Postgres;
 /// The views' door.
 pub const FERRETDB: Server = Server::Ferretdb;
 
-/// How long a server may take to stop when asked.
+/// How long a server may take to stop when asked or killed.
 const STOP_BOUND: Duration = Duration::from_secs(20);
 
 /// `kill -9`; it is started again after a moment.
 pub async fn kill(scene: &Scene, server: Server) -> anyhow::Result<()> {
     scene.world.servers.kill(server)?;
     scene.note();
+    gone(scene, server).await?;
     tokio::time::sleep(scene.some_millis(100..1_500)).await;
     scene.world.servers.up().await
 }
@@ -39,11 +40,17 @@ pub async fn pause(scene: &Scene, server: Server) -> anyhow::Result<()> {
 pub async fn restart(scene: &Scene, server: Server) -> anyhow::Result<()> {
     scene.world.servers.terminate(server)?;
     scene.note();
+    gone(scene, server).await?;
+    scene.world.servers.up().await
+}
+
+/// Waits until a server that was told to end has ended.
+async fn gone(scene: &Scene, server: Server) -> anyhow::Result<()> {
     let deadline = std::time::Instant::now() + STOP_BOUND;
     while scene.world.servers.runs(server) {
         let in_time = std::time::Instant::now() < deadline;
         ensure!(in_time, "{server:?} does not stop within {STOP_BOUND:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    scene.world.servers.up().await
+    Ok(())
 }
