@@ -8,6 +8,7 @@ pub mod audit;
 mod consent;
 mod dlq;
 mod error;
+mod patience;
 mod progress;
 pub mod republish;
 pub mod views;
@@ -21,6 +22,7 @@ use shop_core::runtime::{Program, Settings, telemetry};
 
 pub use consent::Consent;
 pub use error::{EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE, OpsError};
+use patience::outlast;
 pub use progress::Progress;
 
 /// Looks into a running shop and repairs it. Settings come from the environment; see docs/settings.md.

@@ -9,6 +9,7 @@ use shop_core::views::{Image, View, ViewError, Views};
 use uuid::Uuid;
 
 use super::sweep::Suspect;
+use crate::ops::outlast;
 
 /// Documents per page.
 const PAGE: usize = 2_000;
@@ -72,7 +73,8 @@ impl<'a> Documents<'a> {
     /// Reads a page, unless there is one.
     pub async fn fill(&mut self) -> Result<(), ViewError> {
         if self.read.len() < PAGE && !self.is_end {
-            let page = self.views.images_after(self.view, self.after, PAGE).await?;
+            let page = outlast(async || self.views.images_after(self.view, self.after, PAGE).await)
+                .await?;
             self.is_end = page.len() < PAGE;
             self.after = page.last().map(Image::id).or(self.after);
             self.read.extend(page);

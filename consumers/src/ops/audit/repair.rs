@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Violation;
 use super::recheck::{Compared, documents};
-use crate::ops::{Desk, OpsError};
+use crate::ops::{Desk, OpsError, outlast};
 
 /// Documents per write.
 const CHUNK: usize = 500;
@@ -82,7 +82,7 @@ async fn put_right(desk: &Desk, views: &Views, view: View, ids: &[Uuid]) -> Resu
             Compared { .. } => {}
         }
     }
-    views.apply_images(view, &missing).await?;
+    outlast(async || views.apply_images(view, &missing).await).await?;
     views.replace_images(view, &wrong).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use shop_core::views::{FieldDifference, Image, View, ViewError, Views};
 use uuid::Uuid;
 
 use crate::ops::audit::Documents;
-use crate::ops::{OpsError, Progress};
+use crate::ops::{OpsError, Progress, outlast};
 
 /// Documents per look.
 const CHUNK: usize = 500;
@@ -144,15 +144,15 @@ pub async fn bring_up(
             .map(|(_, id)| *id)
             .collect();
         for chunk in ids.chunks(CHUNK) {
-            let images = rebuilt.images(view, chunk).await?;
-            served.apply_images(view, &images).await?;
+            let images = outlast(async || rebuilt.images(view, chunk).await).await?;
+            outlast(async || served.apply_images(view, &images).await).await?;
         }
     }
     Ok(())
 }
 
 async fn by_id(views: &Views, view: View, ids: &[Uuid]) -> Result<HashMap<Uuid, Image>, ViewError> {
-    let images = views.images(view, ids).await?;
+    let images = outlast(async || views.images(view, ids).await).await?;
     Ok(images
         .into_iter()
         .map(|image| (image.id(), image))

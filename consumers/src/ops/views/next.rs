@@ -10,7 +10,7 @@ use shop_core::views::{Image, View, Views};
 use uuid::Uuid;
 
 use crate::ops::audit::states_after;
-use crate::ops::{Desk, OpsError, Progress};
+use crate::ops::{Desk, OpsError, Progress, outlast};
 use crate::projector;
 use crate::projector::fold::fold;
 
@@ -55,7 +55,7 @@ impl Next {
             let mut page = read(&mut snapshot, view, None).await?;
             while let Some(last) = page.last().map(Image::id) {
                 let (written, following) = tokio::join!(
-                    views.apply_images(view, &page),
+                    outlast(async || views.apply_images(view, &page).await),
                     read(&mut snapshot, view, Some(last))
                 );
                 copied += written?.len() as u64;
@@ -110,7 +110,8 @@ impl Next {
             }
             self.followed += batch.len() as u64;
             self.touched.extend(batch.iter().filter_map(touches));
-            projector::write(&self.views, &fold(&batch)).await?;
+            let folded = fold(&batch);
+            outlast(async || projector::write(&self.views, &folded).await).await?;
         }
     }
 

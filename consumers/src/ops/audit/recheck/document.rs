@@ -9,7 +9,7 @@ use shop_core::views::{Image, View, Views};
 use uuid::Uuid;
 
 use crate::ops::audit::Violation;
-use crate::ops::{Desk, OpsError};
+use crate::ops::{Desk, OpsError, outlast};
 
 /// A document, and what it should be.
 pub struct Compared {
@@ -72,7 +72,7 @@ pub async fn documents(
             expected.insert(image.id(), image);
         }
     }
-    let found = views.images(view, ids).await?;
+    let found = outlast(async || views.images(view, ids).await).await?;
     let mut found: HashMap<Uuid, Image> =
         found.into_iter().map(|image| (image.id(), image)).collect();
     let compared = ids.iter().map(|id| Compared {
