@@ -176,15 +176,10 @@ impl Shop {
 
     /// The input with an idempotency key; a patient client sets one mostly, so that it may ask again.
     fn with_key(&self, input: &Value) -> Value {
-        let mut input = input.clone();
         if self.always_keyed || self.patient && fastrand::u8(0..4) > 0 {
-            let random = fastrand::u128(..).to_be_bytes();
-            input["idempotencyKey"] = uuid::Builder::from_random_bytes(random)
-                .into_uuid()
-                .to_string()
-                .into();
+            return keyed(input.clone());
         }
-        input
+        input.clone()
     }
 
     /// Notes the outcome under a key; and now and then asks again although it was answered: the outcome is the same.
@@ -236,6 +231,16 @@ impl Shop {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// The input with an idempotency key.
+fn keyed(mut input: Value) -> Value {
+    let random = fastrand::u128(..).to_be_bytes();
+    input["idempotencyKey"] = uuid::Builder::from_random_bytes(random)
+        .into_uuid()
+        .to_string()
+        .into();
+    input
 }
 
 fn has_key(input: &Value) -> bool {

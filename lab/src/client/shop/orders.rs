@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PATIENCE, PAUSE, Shop, bare_id, has_key, is_twin, version};
+use super::{PATIENCE, PAUSE, Shop, bare_id, has_key, is_twin, keyed, version};
 use crate::check::evidence::{Acknowledged, Kind, Line, RefusedPayment};
 use crate::client::answer::{Answer, Refusal};
 use crate::client::{Watch, documents};
@@ -92,10 +92,11 @@ impl Shop {
         }
     }
 
-    /// Places orders with one request, once; nobody subscribes. Out: the id and version of each.
+    /// Places orders with one request, each under a key, until it is answered; nobody subscribes. Out: the id and version
+    /// of each.
     ///
     /// # Errors
-    /// If one is refused, or no answer comes.
+    /// If one is refused, or the API is away for a long time.
     pub async fn place_orders(
         &self,
         customer: Uuid,
@@ -109,18 +110,50 @@ impl Shop {
                 fields,
                 "m{number}: createOrder(input: $i{number}) {{ order {{ id version status }} errors {{ code message }} }} "
             );
-            variables.insert(format!("i{number}"), new_order(customer, lines));
+            variables.insert(format!("i{number}"), keyed(new_order(customer, lines)));
         }
         let document = format!("mutation({declared}) {{ {fields} }}");
-        let response = self.ask(&document, variables.into()).await?;
-        let place = |number| -> anyhow::Result<(Uuid, u32)> {
+        let variables = variables.into();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let problem = match self.send(&document, &variables).await {
+                Ok(response) => match self.placed(orders.len(), &response)? {
+                    Ok(placed) => return Ok(placed),
+                    Err(problem) => problem,
+                },
+                Err((_, error)) => error,
+            };
+            if Instant::now() > deadline {
+                bail!("orders are not placed for {PATIENCE:?}: {problem}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The orders of a response to many `createOrder`, or why it is to be asked for again.
+    fn placed(
+        &self,
+        count: usize,
+        response: &Value,
+    ) -> anyhow::Result<Result<Vec<(Uuid, u32)>, String>> {
+        let mut placed = Vec::with_capacity(count);
+        for number in 0..count {
+            let payload = match Answer::from_response(&format!("m{number}"), response) {
+                Answer::Done(payload) => payload,
+                Answer::Refused(_, refusals) if !is_twin(&refusals) => {
+                    bail!("an order was not placed: {refusals:?}")
+                }
+                Answer::Refused(..) => return Ok(Err("a twin is under way".to_owned())),
+                Answer::NotSent(error) | Answer::Unknown(error) => return Ok(Err(error)),
+            };
+            let order = &payload["order"];
+            placed.push((bare_id(order["id"].as_str())?, version(order)?));
+        }
+        for (number, (id, _)) in placed.iter().enumerate() {
             let order = &response["data"][format!("m{number}")]["order"];
-            ensure!(order.is_object(), "an order was not placed: {response}");
-            let id = bare_id(order["id"].as_str())?;
-            self.acknowledge_order("createOrder", id, order, None)?;
-            Ok((id, version(order)?))
-        };
-        (0..orders.len()).map(place).collect()
+            self.acknowledge_order("createOrder", *id, order, None)?;
+        }
+        Ok(Ok(placed))
     }
 
     /// Subscribes to an order.
