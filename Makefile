@@ -60,25 +60,25 @@ fmt: ## format the code
 coverage: assets ## line coverage of all tests, as target/llvm-cov/html
 	@lab/run/coverage
 schema: assets ## print schema.graphql from the program
-	@mkdir -p target && cargo run -q -p shop-api --bin api -- schema > target/schema.graphql && mv target/schema.graphql schema.graphql
+	@mkdir -p target && cargo run -q --bin api -- schema > target/schema.graphql && mv target/schema.graphql schema.graphql
 schema-check: ## list changes of the schema since BASE (a git ref or a file); fails on a breaking one
-	@cargo run -q -p shop-lab --bin schema-check -- --base $(BASE)
+	@cargo run -q --bin schema-check -- --base $(BASE)
 migrate: assets ## bring tables and topics up to date
-	@$(WITH_ENGINES) cargo run -q -p shop-api --bin api -- migrate
+	@$(WITH_ENGINES) cargo run -q --bin api -- migrate
 sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 TRACE=1 PLANT=… FAULTS=… STEPS=…
-	@cargo run -q -p shop-sim --bin sim
+	@cargo run -q --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
-	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) -p shop-lab --bin demo
+	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) --bin demo
 clients: build ## the GraphQL clients that people use, from npm and PyPI, each against the programs
 	@lab/clients/run
 live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, SUBSCRIBERS=n SECONDS=n
-	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) -p shop-lab --bin live
+	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) --bin live
 bench-live: build ## what ten thousand subscribers cost, beside a plain broadcast and Node's graphql-ws; SUBSCRIBERS=n ROUNDS=n
 	@lab/bench/run
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
-	@$(WITH_ENGINES) cargo run -q -p shop-consumers --bin ops -- $(ARGS)
+	@$(WITH_ENGINES) cargo run -q --bin ops -- $(ARGS)
 deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates
 	@$(ENGINES) tools && $(ENGINES) install && $(RUN) install && api/graphiql/build && cargo fetch
 build: assets ## page assets and all programs
