@@ -5,7 +5,6 @@
 //! of one that went through all of them.
 
 pub mod clock;
-#[cfg(feature = "director")]
 pub mod live;
 pub mod sockets;
 pub mod talk;
