@@ -83,6 +83,7 @@ async fn put_right(desk: &Desk, views: &Views, view: View, ids: &[Uuid]) -> Resu
         }
     }
     outlast(async || views.apply_images(view, &missing).await).await?;
-    views.replace_images(view, &wrong).await?;
+    // Only what is still at the version that was found is replaced: twice is the same as once.
+    outlast(async || views.replace_images(view, &wrong).await).await?;
     Ok(())
 }

@@ -10,6 +10,9 @@ const DEATHS: u32 = 5;
 const BOUND: Duration = Duration::from_secs(20);
 /// How long subscribers look slowly.
 const SLOW: Duration = Duration::from_secs(5);
+/// A first look that takes long enough for an order to change within it, on a slow machine too. With it the guard is
+/// tried, and its control shown to fail without the guard.
+pub const SLOW_LOOK: (&str, &str) = ("FAILPOINTS", "live.read=sleep:2s");
 
 /// A program, and the step at which it dies, as `FAILPOINTS` writes it; the passage is drawn.
 type Point = (&'static str, &'static str);
@@ -72,8 +75,10 @@ pub async fn die(scene: &Scene, points: &[Point]) -> anyhow::Result<()> {
 
 /// Between a subscriber's first look at the view and what follows, orders change.
 pub async fn slow_snapshot(scene: &Scene) -> anyhow::Result<()> {
-    let slow = ("FAILPOINTS", "live.read=sleep:300ms".to_owned());
-    scene.programs.restart_with("api", vec![slow]);
+    let (name, value) = SLOW_LOOK;
+    scene
+        .programs
+        .restart_with("api", vec![(name, value.to_owned())]);
     scene.note();
     tokio::time::sleep(SLOW).await;
     Ok(())
