@@ -7,6 +7,7 @@ mod board;
 mod crowd;
 mod deaf;
 mod driver;
+mod host;
 mod judge;
 mod kill;
 mod memory;

@@ -123,14 +123,22 @@ fn roll_table(text: &mut String, rolls: &[Roll]) {
     }
     let _ = writeln!(
         text,
-        "{:<8} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7} {:>9}  % in each half second",
-        "copy", "clients", "endings", "not 1001", "p0 ms", "p50 ms", "p100 ms", "ready s"
+        "{:<8} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7} {:>9} {:>10}  % in each half second",
+        "copy",
+        "clients",
+        "endings",
+        "not 1001",
+        "p0 ms",
+        "p50 ms",
+        "p100 ms",
+        "ready s",
+        "withheld %"
     );
     for roll in rolls {
         let shares = roll.shares.iter().map(|share| format!("{share:.0}"));
         let _ = writeln!(
             text,
-            "{:<8} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7} {:>9.1}  {}",
+            "{:<8} {:>7} {:>7} {:>9} {:>7} {:>7} {:>7} {:>9.1} {:>10.0}  {}",
             roll.copy,
             roll.clients,
             roll.endings,
@@ -139,6 +147,7 @@ fn roll_table(text: &mut String, rolls: &[Roll]) {
             roll.half_ms,
             roll.last_ms,
             roll.ready_seconds,
+            roll.withheld,
             shares.collect::<Vec<_>>().join(" ")
         );
     }

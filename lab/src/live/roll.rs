@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::board::{Ending, Pages};
 use super::driver::{Driver, evenly};
+use super::host::Ticks;
 use super::judge::{TOLD, Tally};
 use super::kill::{COPIES, READY_BOUND};
 use super::options::Options;
@@ -25,6 +26,8 @@ const PARTS: usize = 6;
 const SHARE: std::ops::RangeInclusive<f64> = 5.0..=35.0;
 /// Fewer clients than this tell nothing about shares.
 const CLIENTS: usize = 100;
+/// Nor does a handover during which the host kept more percent of the processor than this: everything was late then.
+const WITHHELD: f64 = 25.0;
 /// Before the first roll.
 const LEAD: Duration = Duration::from_secs(2);
 /// Within which time a copy's clients must be gone.
@@ -53,6 +56,8 @@ pub struct Roll {
     pub last_ms: u64,
     /// How many percent of the endings were in each half second from the first on.
     pub shares: Vec<f64>,
+    /// How many percent of the processor the host withheld meanwhile.
+    pub withheld: f64,
     /// From the signal until the copy was ready again.
     pub ready_seconds: f64,
 }
@@ -104,6 +109,13 @@ pub async fn run(run: &Run, programs: &Programs, options: &Options) -> anyhow::R
         }
         rolls.push(roll);
     }
+    // One at least must tell.
+    let is_crowded = rolls.iter().any(|roll: &Roll| roll.clients >= CLIENTS);
+    if is_crowded && !rolls.iter().any(Roll::tells) {
+        let problem =
+            "the host withheld the processor at every roll: nobody can say how endings were spread";
+        run.violate(Violation::new(TOLD, "live", problem));
+    }
     let tries = pages.failed_tries;
     let notes = vec![format!(
         "{steps} steps were taken; {tries} tries to connect were in vain"
@@ -119,7 +131,15 @@ pub async fn run(run: &Run, programs: &Programs, options: &Options) -> anyhow::R
 struct Rolled {
     at: Instant,
     clients: usize,
+    withheld: f64,
     ready: Duration,
+}
+
+impl Roll {
+    /// Whether its shares tell how endings are spread.
+    fn tells(&self) -> bool {
+        self.clients >= CLIENTS && self.withheld <= WITHHELD
+    }
 }
 
 async fn roll(programs: &Programs, scene: &Scene, copy: usize) -> anyhow::Result<Rolled> {
@@ -132,12 +152,14 @@ async fn roll(programs: &Programs, scene: &Scene, copy: usize) -> anyhow::Result
         here.count()
     };
     let clients = here(&board.read());
-    let at = Instant::now();
+    let (at, before) = (Instant::now(), Ticks::now());
     ensure!(programs.process(label).is_some(), "{label} is not running");
     programs.restart_with(label, Settings::new());
     // Who is lost comes back to another copy, or to this one once it is up again: each of its endings counts.
     let gone = |pages: &Pages| of(pages, copy).count() >= clients;
     let left = board.until(LEAVE_BOUND, "clients handed over", gone).await;
+    let withheld = Ticks::now().zip(before);
+    let withheld = withheld.map_or(0.0, |(now, before)| now.withheld_since(before));
     let is_back = async {
         while programs.process(label).is_none() {
             tokio::time::sleep(LOOK).await;
@@ -149,7 +171,12 @@ async fn roll(programs: &Programs, scene: &Scene, copy: usize) -> anyhow::Result
     let ready = at.elapsed();
     // Without all of its endings there is still something to say about those that there were.
     drop(left);
-    Ok(Rolled { at, clients, ready })
+    Ok(Rolled {
+        at,
+        clients,
+        withheld,
+        ready,
+    })
 }
 
 /// The endings of a copy's connections.
@@ -184,11 +211,6 @@ fn account(pages: &Pages, copy: usize, rolled: &Rolled) -> (Roll, Vec<String>) {
         .iter()
         .map(|ending| ending.at.saturating_duration_since(rolled.at))
         .collect();
-    let shares = shares(&times);
-    let enough = rolled.clients >= CLIENTS;
-    if enough && !shares.iter().all(|share| SHARE.contains(share)) {
-        problems.push(format!("endings are not spread: {shares:.1?} percent"));
-    }
     let at = |percent| percentile(&times, percent).map_or(0, millis);
     let roll = Roll {
         copy: COPIES[copy],
@@ -198,9 +220,14 @@ fn account(pages: &Pages, copy: usize, rolled: &Rolled) -> (Roll, Vec<String>) {
         first_ms: at(0),
         half_ms: at(50),
         last_ms: at(100),
-        shares,
+        shares: shares(&times),
+        withheld: rolled.withheld,
         ready_seconds: rolled.ready.as_secs_f64(),
     };
+    let shares = &roll.shares;
+    if roll.tells() && !shares.iter().all(|share| SHARE.contains(share)) {
+        problems.push(format!("endings are not spread: {shares:.1?} percent"));
+    }
     (roll, problems)
 }
 
@@ -247,6 +274,7 @@ mod tests {
         let rolled = Rolled {
             at,
             clients: 120,
+            withheld: 0.0,
             ready: Duration::ZERO,
         };
         let (roll, problems) = account(&pages(at, &endings), 0, &rolled);
@@ -255,11 +283,26 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_was_not_let_run_tells_nothing_about_shares() {
+        let at = Instant::now();
+        let together = vec![(100, Some(AWAY)); 120];
+        let rolled = |withheld| Rolled {
+            at,
+            clients: 120,
+            withheld,
+            ready: Duration::ZERO,
+        };
+        let problems = |withheld| account(&pages(at, &together), 0, &rolled(withheld)).1.len();
+        assert_eq!((problems(WITHHELD), problems(WITHHELD + 1.0)), (1, 0));
+    }
+
+    #[test]
     fn who_goes_without_a_goodbye_or_all_at_once_or_too_early_is_noticed() {
         let at = Instant::now();
         let rolled = |clients, at| Rolled {
             at,
             clients,
+            withheld: 0.0,
             ready: Duration::ZERO,
         };
         let together = vec![(100, Some(AWAY)); 120];
