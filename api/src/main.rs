@@ -25,7 +25,7 @@ enum Task {
     Seed,
     /// Prints schema.graphql
     Schema,
-    /// Asks the server at `HTTP_ADDR` whether it is alive
+    /// Asks the server at `HEALTH_ADDR` whether it is alive
     Healthcheck,
 }
 
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Task::Healthcheck => match Settings::from_env_for(Program::Api) {
-            Ok(settings) => healthcheck(settings.http_addr),
+            Ok(settings) => healthcheck(settings.health_addr),
             Err(errors) => refuse(&errors),
         },
     }

@@ -14,18 +14,23 @@ use crate::http::{self, router};
 use crate::live::Live;
 use crate::live::feed::Feed;
 
-/// Serves. Starts while its servers are away, and says so at `/readyz`.
+/// Serves, and tells those who run it how it does on an address of its own. Starts while its servers are away, and says so at
+/// `/readyz`.
 ///
 /// # Errors
-/// If the settings can not be used or the address is taken.
+/// If the settings can not be used or an address is taken.
 pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let addr = runtime.settings.http_addr;
     let listener = TcpListener::bind(addr).await;
     let listener = listener.with_context(|| format!("failed to listen on HTTP_ADDR {addr}"))?;
+    announce(&listener)?;
+    // Last, so that who is alive can be reached.
+    let addr = runtime.health.listen(runtime.settings.health_addr).await?;
+    tracing::info!(health.addr = %addr, "health and figures are at http://{addr}/");
     serve(runtime, listener).await
 }
 
-/// The same on a listener that is there already.
+/// The same on a listener that is there already, without the address for those who run it.
 ///
 /// # Errors
 /// As [`run`].
@@ -57,11 +62,16 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
     let engine = Engine::new(schema, views, settings.request_timeout);
     let routes = router(
         engine.clone(),
-        &health,
         &shutdown,
         settings.environment,
         &settings.edge,
     );
+    let served = http::serve(listener, routes, &engine, &shutdown).await;
+    reading.abort();
+    served.context("failed to serve")
+}
+
+fn announce(listener: &TcpListener) -> anyhow::Result<()> {
     let addr: SocketAddr = listener
         .local_addr()
         .context("failed to read the address")?;
@@ -69,9 +79,7 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
         tracing::warn!(http.addr = %addr, "HTTP_ADDR is no loopback address, and there is no authentication: whoever reaches it may use the API");
     }
     tracing::info!(http.addr = %addr, "listening on http://{addr}/");
-    let served = http::serve(listener, routes, &engine, &shutdown).await;
-    reading.abort();
-    served.context("failed to serve")
+    Ok(())
 }
 
 fn register(health: &shop_core::runtime::Health, db: &Db, views: &Views, feed: &Feed) {

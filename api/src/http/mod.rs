@@ -1,4 +1,4 @@
-//! HTTP: one endpoint for GraphQL, the page that speaks to it, and the routes for those who watch the program.
+//! HTTP: one endpoint for GraphQL, and the page that speaks to it. Those who watch the program ask at another address.
 //!
 //! `POST /graphql` runs one operation, `GET /graphql` a query, upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
 //! nothing of the schema but how to run a request on it.
@@ -34,7 +34,6 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing;
 use shop_core::events::TraceParent;
-use shop_core::runtime::health::Health;
 use shop_core::runtime::metrics::HTTP_REQUEST_DURATION;
 use shop_core::runtime::settings::{EdgeSettings, Environment};
 use shop_core::runtime::{Shutdown, trace};
@@ -62,10 +61,9 @@ struct Edge {
     shutdown: Shutdown,
 }
 
-/// All routes of the program.
+/// All routes that the public may know.
 pub fn router(
     engine: Engine,
-    health: &Health,
     shutdown: &Shutdown,
     environment: Environment,
     settings: &EdgeSettings,
@@ -100,7 +98,6 @@ pub fn router(
             Gate::new(settings),
             gate::guard,
         ))
-        .merge(health.router())
         .layer(middleware::from_fn(measure))
         .layer(middleware::from_fn_with_state(tasks, carry::carry))
 }

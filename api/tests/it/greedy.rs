@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::documents::{ORDER_STATUS_CHANGED, PAY_ORDER};
-use crate::shop::{Options, Shop, edge};
+use crate::shop::{Options, Shop, counted, edge};
 use crate::socket::Socket;
 
 const BOUND: Duration = Duration::from_secs(30);
@@ -309,13 +309,12 @@ async fn every_ending_is_counted_under_its_reason() {
     shop_core::runtime::metrics::install();
     let shop = Shop::open().await;
     let line = r#"live_endings_total{transport="graphql-transport-ws",reason="init_twice"} "#;
-    let counted = async || shop.counted(line).await;
-    let before = counted().await;
+    let before = counted(line);
     let mut socket = Socket::open(shop.addr).await;
     socket.send(json!({ "type": "connection_init" })).await;
     socket.closed().await;
     eventually("the ending to be counted", BOUND, async || {
-        (counted().await > before).then_some(())
+        (counted(line) > before).then_some(())
     })
     .await;
 }

@@ -23,6 +23,7 @@ const ALONE: [(&str, &str); 3] = [
 /// `api serve`; killed when dropped.
 pub struct Process {
     pub addr: SocketAddr,
+    health: SocketAddr,
     pub child: Child,
     client: Client,
 }
@@ -33,12 +34,13 @@ impl Process {
     }
 
     pub async fn start_on(ip: &str, settings: &[(&str, &str)], log: Stdio) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
-        drop(listener);
+        // Both at once, so that they differ.
+        let listeners = [free().await, free().await];
+        let [addr, health] = listeners.map(|one| one.local_addr().expect("its address"));
         let child = Command::new(env!("CARGO_BIN_EXE_api"))
             .arg("serve")
             .env("HTTP_ADDR", format!("{ip}:{}", addr.port()))
+            .env("HEALTH_ADDR", health.to_string())
             .envs(ALONE)
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
@@ -49,6 +51,7 @@ impl Process {
         let client = Client::builder().timeout(BOUND).build().expect("a client");
         let process = Self {
             addr,
+            health,
             child,
             client,
         };
@@ -61,7 +64,7 @@ impl Process {
 
     /// Whether this process, and no other, answers.
     async fn is_alive(&self) -> bool {
-        let url = format!("http://{}/healthz", self.addr);
+        let url = format!("http://{}/healthz", self.health);
         let answer = self.client.get(url).send().await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
@@ -72,6 +75,10 @@ impl Process {
         let response = self.client.post(url).json(&body).send().await?;
         Ok((response.status(), response.json().await?))
     }
+}
+
+async fn free() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a free port")
 }
 
 /// A field whose argument has values within values.

@@ -22,6 +22,7 @@ const NOWHERE: &str = "127.0.0.1:1";
 
 struct Running {
     addr: SocketAddr,
+    health: SocketAddr,
     client: Client,
     shutdown: Shutdown,
     program: JoinHandle<anyhow::Result<()>>,
@@ -30,17 +31,20 @@ struct Running {
 impl Running {
     async fn start(settings: Settings) -> Self {
         let shutdown = Shutdown::new();
+        let watched = Health::new(shutdown.clone());
+        let health = watched.listen(settings.health_addr).await;
         let runtime = Runtime {
             program: Program::Api,
             settings: Arc::new(settings),
             shutdown: shutdown.clone(),
-            health: Health::new(shutdown.clone()),
+            health: watched,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let program = tokio::spawn(serve::serve(runtime, listener));
         Self {
             addr,
+            health: health.expect("a free port"),
             client: Client::new(),
             shutdown,
             program,
@@ -48,7 +52,7 @@ impl Running {
     }
 
     async fn readyz(&self) -> (StatusCode, Value) {
-        let url = format!("http://{}/readyz", self.addr);
+        let url = format!("http://{}/readyz", self.health);
         let response = self.client.get(url).send().await.expect("an answer");
         (response.status(), response.json().await.expect("JSON"))
     }

@@ -20,7 +20,7 @@ use shop_core::events::{
     Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
 };
 use shop_core::runtime::settings::{EdgeSettings, KafkaSettings, MongoSettings, MysqlSettings};
-use shop_core::runtime::{Settings, Shutdown};
+use shop_core::runtime::{Settings, Shutdown, metrics};
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
 use tokio::task::JoinHandle;
@@ -182,15 +182,6 @@ impl Shop {
         format!("http://{}{path}", self.addr)
     }
 
-    /// The value of a counter, whose line begins so; the whole process has counted.
-    pub async fn counted(&self, line: &str) -> u64 {
-        let text = self.client.get(self.url("/metrics")).send().await;
-        let text = text.expect("an answer").text().await.expect("a text");
-        text.lines()
-            .find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok())
-            .unwrap_or(0)
-    }
-
     /// Sends a request to GraphQL as it is.
     pub async fn post(&self, body: &Value) -> Response {
         self.client
@@ -328,6 +319,14 @@ impl Drop for Shop {
         self.shutdown.request();
         self.db.leave_outbox(); // what a test does not settle is its own business; refusals are checked by themselves
     }
+}
+
+/// The value of a counter, whose line begins so; the whole process has counted.
+pub fn counted(line: &str) -> u64 {
+    let text = metrics::render();
+    text.lines()
+        .find_map(|found| found.strip_prefix(line)?.parse::<u64>().ok())
+        .unwrap_or(0)
 }
 
 /// The only member of an object.

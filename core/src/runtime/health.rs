@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use serde::Serialize;
+use tokio::net::TcpListener;
 
 use super::metrics;
 use super::shutdown::Shutdown;
@@ -139,8 +142,28 @@ impl Health {
         }
     }
 
-    /// The routes `/healthz`, `/readyz` and `/metrics`, to be served or merged into other routes.
-    pub fn router(&self) -> Router {
+    /// Answers `/healthz`, `/readyz` and `/metrics` at an address, also while the program drains, until the process ends. Returns
+    /// the address, which is another one if the port was 0.
+    ///
+    /// # Errors
+    /// If the address is taken.
+    pub async fn listen(&self, addr: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let listener = TcpListener::bind(addr).await;
+        let listener =
+            listener.with_context(|| format!("failed to listen on HEALTH_ADDR {addr}"))?;
+        let addr = listener
+            .local_addr()
+            .context("failed to read the address of HEALTH_ADDR")?;
+        let routes = self.router();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, routes).await {
+                tracing::error!("the health server stopped: {error}");
+            }
+        });
+        Ok(addr)
+    }
+
+    fn router(&self) -> Router {
         let health = self.clone();
         Router::new()
             .route(
@@ -221,7 +244,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -275,9 +298,8 @@ mod tests {
 
     /// What a path answers: status line with headers, and body.
     async fn answer(health: &Health, path: &str) -> (String, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
-        tokio::spawn(axum::serve(listener, health.router()).into_future());
+        let anywhere = "127.0.0.1:0".parse().expect("an address");
+        let addr = health.listen(anywhere).await.expect("a free port");
         let mut stream = TcpStream::connect(addr).await.expect("a server");
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         stream

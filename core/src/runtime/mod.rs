@@ -78,11 +78,11 @@ impl Program {
         }
     }
 
-    /// Where the program answers `/healthz` when `HEALTH_ADDR` does not say; `None` for the API, which answers on `HTTP_ADDR`, and for
-    /// the command line, which nobody asks.
+    /// Where the program answers `/healthz` when `HEALTH_ADDR` does not say; `None` for the command line, which nobody asks.
     pub const fn health_addr(self) -> Option<&'static str> {
         match self {
-            Self::Api | Self::Ops => None,
+            Self::Ops => None,
+            Self::Api => Some("127.0.0.1:4005"),
             Self::OutboxRelay => Some("127.0.0.1:4001"),
             Self::StockReservation => Some("127.0.0.1:4002"),
             Self::OrderSaga => Some("127.0.0.1:4003"),

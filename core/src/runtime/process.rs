@@ -2,13 +2,11 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -27,8 +25,8 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a program from its arguments to its exit code.
 ///
-/// Reads the settings, starts logs, metrics and (not for the API, which has its own) the health server, then `run` until it
-/// returns. The first SIGTERM or SIGINT throws [`Runtime::shutdown`]; `run` should then finish what it has in hand and return.
+/// Reads the settings, starts logs, metrics and (not for the API, which does so itself when it serves) the health server, then
+/// `run` until it returns. The first SIGTERM or SIGINT throws [`Runtime::shutdown`]; `run` should then finish what it has in hand and return.
 ///
 /// Codes: 0 when `run` returned `Ok`; 1 when it returned an error, which is logged once with its causes, or when draining
 /// took longer than `SHUTDOWN_GRACE`; 64 for a bad setting or argument; 130 after a second signal.
@@ -141,7 +139,7 @@ where
     if *program == Program::Api {
         info!("{program} starts");
     } else {
-        let addr = serve_health(settings.health_addr, health.clone()).await?;
+        let addr = health.listen(settings.health_addr).await?;
         info!(health.addr = %addr, "{program} starts");
     }
     tokio::spawn(say_when_ready(*program, shutdown.clone(), health.clone()));
@@ -193,20 +191,6 @@ async fn next(signals: &mut mpsc::Receiver<&'static str>) -> &'static str {
         Some(name) => name,
         None => std::future::pending().await,
     }
-}
-
-async fn serve_health(addr: SocketAddr, health: Health) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(addr).await;
-    let listener = listener.with_context(|| format!("failed to listen on HEALTH_ADDR {addr}"))?;
-    let addr = listener
-        .local_addr()
-        .context("failed to read the address of HEALTH_ADDR")?;
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, health.router()).await {
-            error!("the health server stopped: {error}");
-        }
-    });
-    Ok(addr)
 }
 
 async fn keep_metrics_small() {

@@ -41,7 +41,7 @@ pub struct Settings {
     pub http_addr: SocketAddr,
     /// Who may use the API, and how much of it.
     pub edge: EdgeSettings,
-    /// `HEALTH_ADDR`: where a consumer program answers `/healthz`, `/readyz` and `/metrics`.
+    /// `HEALTH_ADDR`: where the program answers `/healthz`, `/readyz` and `/metrics`.
     pub health_addr: SocketAddr,
     /// `REQUEST_TIMEOUT`: the deadline of a GraphQL request.
     pub request_timeout: Duration,

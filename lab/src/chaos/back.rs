@@ -164,7 +164,7 @@ async fn read(
     label: &str,
     path: &str,
 ) -> Option<String> {
-    let address = programs.address(label)?;
+    let address = programs.health(label)?;
     let answer = http
         .get(format!("http://{address}/{path}"))
         .send()

@@ -93,7 +93,8 @@ pub async fn run(
         programs,
         options,
         doors: Doors::of(programs, &[COPY])?,
-        address: programs.address(COPY).context("no second copy")?,
+        door: programs.door(COPY).context("no second copy")?,
+        health: programs.health(COPY).context("no second copy")?,
         product: wordy_product(run).await?,
     };
     let pairs = [Kind::Clean, Kind::Slow].into_iter().cycle();
@@ -120,7 +121,8 @@ struct Stage<'a> {
     programs: &'a Programs,
     options: &'a Options,
     doors: Doors,
-    address: SocketAddr,
+    door: SocketAddr,
+    health: SocketAddr,
     product: Uuid,
 }
 
@@ -136,9 +138,9 @@ impl Stage<'_> {
         crowd.watch(self.options.subscribers, &orders);
         crowd.begun().await?;
         crowd.reached(CONFIRMED, BOUND).await?;
-        let ended_before = ended_as_slow(self.address).await?;
+        let ended_before = ended_as_slow(self.health).await?;
         let deaf = match kind {
-            Kind::Slow => Some(Deaf::open(self.address).await?),
+            Kind::Slow => Some(Deaf::open(self.door).await?),
             _ => None,
         };
         self.run.progress.set(format!("{kind:?}: orders move"));
@@ -180,7 +182,7 @@ impl Stage<'_> {
         let mut ended = false;
         while !ended && Instant::now() < deadline {
             tokio::time::sleep(ASK).await;
-            ended = ended_as_slow(self.address).await? > before;
+            ended = ended_as_slow(self.health).await? > before;
         }
         drop(deaf);
         Ok(ended)

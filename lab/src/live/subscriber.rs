@@ -42,8 +42,8 @@ impl Doors {
     /// If there is no such program.
     pub fn of(programs: &Programs, labels: &[&str]) -> anyhow::Result<Self> {
         let address = |label: &&str| {
-            let address = programs.address(label);
-            address.with_context(|| format!("there is no program {label}"))
+            let address = programs.door(label);
+            address.with_context(|| format!("there is no door of {label}"))
         };
         Ok(Self {
             addresses: labels.iter().map(address).collect::<Result<_, _>>()?,

@@ -29,8 +29,10 @@ pub(super) struct Instance {
     pub label: String,
     /// Which program it is.
     pub program: &'static str,
-    /// Where it answers.
-    pub address: SocketAddr,
+    /// Where it says how it does.
+    pub health: SocketAddr,
+    /// Where it serves its clients, if it has any.
+    pub door: Option<SocketAddr>,
     /// Where its output goes.
     pub log: PathBuf,
     /// Set before it is asked to stop, so that it is not started again.
@@ -66,13 +68,14 @@ impl Instance {
         program: &'static str,
         binary: PathBuf,
         settings: Settings,
-        address: SocketAddr,
+        health: SocketAddr,
         log: PathBuf,
     ) -> Self {
         Self {
             label,
             program,
-            address,
+            health,
+            door: None,
             log,
             stopping: AtomicBool::new(false),
             binary,
@@ -80,6 +83,12 @@ impl Instance {
             note: None,
             state: Mutex::default(),
         }
+    }
+
+    /// Where its clients find it.
+    pub fn behind(mut self, door: Option<SocketAddr>) -> Self {
+        self.door = door;
+        self
     }
 
     /// Notes the process in a file, so that a script can end it when this process can not.

@@ -32,6 +32,8 @@ pub const PROGRAMS: [&str; 5] = [
     "projector",
 ];
 
+/// The program that has clients.
+const API: &str = "api";
 /// Where the first program listens, if the ports from there on are free.
 const FIRST_PORT: u16 = 4100;
 /// How many ports a shop may take.
@@ -147,19 +149,18 @@ impl Programs {
                 (2..=plan.copies_of(program)).map(|n| (format!("{program}-{n}"), program, n));
             labels.extend(more);
         }
-        let addresses = free_addresses(labels.len())?;
+        let mut addresses = free_addresses(labels.len() + plan.copies_of(API))?.into_iter();
+        let mut next_address = || addresses.next().context("no address is left");
         let mut instances = Vec::new();
-        for ((label, program, copy), address) in labels.into_iter().zip(addresses) {
+        for (label, program, copy) in labels {
             let log = plan.logs.join(format!("{label}.log"));
             // A log of this run only; programs that are started again append.
             File::create(&log).with_context(|| format!("failed to write {}", log.display()))?;
             let mut settings = environment(site);
-            let listen = if program == "api" {
-                "HTTP_ADDR"
-            } else {
-                "HEALTH_ADDR"
-            };
-            settings.push((listen, address.to_string()));
+            let health = next_address()?;
+            settings.push(("HEALTH_ADDR", health.to_string()));
+            let door = (program == API).then(&mut next_address).transpose()?;
+            settings.extend(door.map(|door| ("HTTP_ADDR", door.to_string())));
             settings.push(("CONSUMER_SLOT", (copy - 1).to_string()));
             settings.push(("PAYMENT_TIMEOUT", plan.payment_timeout.to_owned()));
             settings.push(("PAYMENT_CHECK_INTERVAL", "200ms".to_owned()));
@@ -167,10 +168,11 @@ impl Programs {
             let note = plan.notes.as_ref();
             let note = note.map(|(dir, name)| dir.join(format!("{name}-{label}.pid")));
             let binary = binaries.join(program);
-            let instance = Instance::new(label, program, binary, settings, address, log);
-            instances.push(Arc::new(instance.noted_in(note)));
+            let instance = Instance::new(label, program, binary, settings, health, log);
+            instances.push(Arc::new(instance.behind(door).noted_in(note)));
         }
-        let api = instances.first().context("no program")?.address;
+        let api = instances.first().and_then(|first| first.door);
+        let api = api.context("the API is not the first program")?;
         let tasks = instances
             .iter()
             .map(|instance| tokio::spawn(keep_alive(instance.clone())))
@@ -198,7 +200,7 @@ impl Programs {
             .no_proxy()
             .build()?;
         for instance in &self.instances {
-            let url = format!("http://{}/readyz", instance.address);
+            let url = format!("http://{}/readyz", instance.health);
             loop {
                 let answer = match http.get(&url).send().await {
                     Ok(answer) if answer.status().is_success() => break,
@@ -288,9 +290,14 @@ impl Programs {
         instances.map(|instance| instance.label.clone()).collect()
     }
 
-    /// Where a program answers `/metrics`.
-    pub fn address(&self, label: &str) -> Option<SocketAddr> {
-        self.instance(label).map(|instance| instance.address)
+    /// Where a program answers `/readyz` and `/metrics`.
+    pub fn health(&self, label: &str) -> Option<SocketAddr> {
+        self.instance(label).map(|instance| instance.health)
+    }
+
+    /// Where a copy of the API serves its clients.
+    pub fn door(&self, label: &str) -> Option<SocketAddr> {
+        self.instance(label)?.door
     }
 
     /// How often each program was killed.

@@ -88,7 +88,7 @@ fn readme() -> String {
         .expect("README.md says where the settings end");
     let mut table = README_HEAD.to_owned();
     for setting in ALL {
-        let default = default_in_markdown(setting, "4001 to 4004, by program");
+        let default = default_in_markdown(setting, "4001 to 4005, by program");
         let _ = writeln!(
             table,
             "| `{}` | {default} | {} |",

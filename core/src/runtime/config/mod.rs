@@ -48,8 +48,8 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl Settings {
-    /// The settings in this process's environment. An unset [`Settings::health_addr`] is the same as the API's address; a program
-    /// started by [`main`](super::main) has an address of its own.
+    /// The settings in this process's environment. An unset [`Settings::health_addr`] is any free port of loopback; a program started
+    /// by [`main`](super::main) has an address of its own.
     ///
     /// # Errors
     /// [`ConfigErrors`] with every bad value; the program should end with [`ConfigErrors::EXIT_CODE`].
@@ -71,7 +71,6 @@ impl Settings {
     /// [`ConfigErrors`] with every bad value.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
         let mut reader = Reader::new(lookup);
-        let http_addr = reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE);
         let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
         let shutdown_grace = reader.time(&table::SHUTDOWN_GRACE);
         let idempotency_ttl = reader.time(&table::IDEMPOTENCY_TTL);
@@ -117,7 +116,7 @@ impl Settings {
             },
             payment_timeout: reader.time(&table::PAYMENT_TIMEOUT),
             payment_check_interval: reader.time(&table::PAYMENT_CHECK_INTERVAL),
-            http_addr,
+            http_addr: reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE),
             edge: EdgeSettings {
                 hosts: reader.simple(&table::HTTP_ALLOWED_HOSTS, parse::hosts),
                 origins: reader.simple(&table::HTTP_ALLOWED_ORIGINS, parse::origins),
@@ -136,7 +135,7 @@ impl Settings {
                     handover: reader.time(&table::LIVE_HANDOVER).min(shutdown_grace / 2),
                 },
             },
-            health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(http_addr),
+            health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(NOWHERE),
             request_timeout,
             read_your_write_timeout: reader
                 .time(&table::READ_YOUR_WRITE_TIMEOUT)
@@ -152,7 +151,7 @@ impl Settings {
     }
 }
 
-/// Stands where a bad address was given; nobody sees it.
+/// Any free port of loopback. Stands also where a bad address was given; nobody sees that.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// What is not Unicode comes with replacement characters, which no setting accepts.

@@ -65,8 +65,9 @@ pub enum Kind {
 const ALL_PROGRAMS: &[Program] = &Program::ALL;
 /// The API alone.
 const API: &[Program] = &[Program::Api];
-/// The programs behind the API.
-const CONSUMERS: &[Program] = &[
+/// The programs that stay.
+const SERVERS: &[Program] = &[
+    Program::Api,
     Program::OutboxRelay,
     Program::StockReservation,
     Program::OrderSaga,
@@ -199,8 +200,8 @@ settings! {
         "Names by which GraphQL clients may call the API besides localhost and loopback addresses; a request for another name is refused, so that a page can not reach the API by a name of its own";
     HTTP_ALLOWED_ORIGINS = Value(""), Kind::Origins, API,
         "Origins of web pages that may use GraphQL besides the API's own; requests from other pages are refused";
-    HEALTH_ADDR = PerProgram, Kind::Address, CONSUMERS,
-        "Where /healthz, /readyz and /metrics are answered; the API answers them on HTTP_ADDR";
+    HEALTH_ADDR = PerProgram, Kind::Address, SERVERS,
+        "Where /healthz, /readyz and /metrics are answered, for those who run the program; HTTP_ADDR has none of them";
     REQUEST_TIMEOUT = Value("10s"), Time(ms(50), s(5 * MINUTE)), API,
         "The deadline of a GraphQL request";
     LIVE_SUBSCRIPTIONS = Value("100000"), Number(1, 10_000_000), API,

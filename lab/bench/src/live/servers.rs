@@ -130,14 +130,21 @@ async fn listening(helper: &mut Helper) -> anyhow::Result<SocketAddr> {
     }
 }
 
+fn free() -> std::io::Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", 0))
+}
+
 async fn start_api(site: &Site) -> anyhow::Result<Server> {
-    // Free until somebody else takes it, which nobody does on purpose.
-    let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    // Free until somebody else takes them, which nobody does on purpose.
+    let listeners = [free()?, free()?];
+    let [address, health] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+    drop(listeners);
     let mut command = Command::new(released("api")?);
     command
         .arg("serve")
         .envs(environment(site))
         .env("HTTP_ADDR", address.to_string())
+        .env("HEALTH_ADDR", health.to_string())
         .env("SOCKETS", SOCKETS.to_string())
         // Pings would be counted as frames' cost; the others send none either.
         .env("SOCKET_IDLE_TIMEOUT", "1h")
@@ -150,7 +157,7 @@ async fn start_api(site: &Site) -> anyhow::Result<Server> {
         .build()?;
     let deadline = Instant::now() + READY;
     loop {
-        let answer = http.get(format!("http://{address}/readyz")).send().await;
+        let answer = http.get(format!("http://{health}/readyz")).send().await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
             let program = Program::Api(process);
             return Ok(Server { address, program });
