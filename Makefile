@@ -63,8 +63,8 @@ schema: assets ## print schema.graphql from the program
 	@mkdir -p target && cargo run -q --bin api -- schema > target/schema.graphql && mv target/schema.graphql schema.graphql
 schema-check: ## list changes of the schema since BASE (a git ref or a file); fails on a breaking one
 	@cargo run -q --bin schema-check -- --base $(BASE)
-migrate: assets ## bring tables and topics up to date
-	@$(WITH_ENGINES) cargo run -q --bin api -- migrate
+migrate: build ## bring tables, the programs' rights to them, and topics up to date
+	@$(WITH_ENGINES) $(RUN) migrate
 sim: ## the programs' decisions over simulated servers; SEEDS=10000, or SEED=7 TRACE=1 PLANT=… FAULTS=… STEPS=…
 	@cargo run -q --bin sim
 demo: build ## orders through real clients, then an independent check; ORDERS=200 KILL=1 PLANT=1
@@ -78,7 +78,7 @@ bench-live: build ## what ten thousand subscribers cost, beside a plain broadcas
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"
-	@$(WITH_ENGINES) cargo run -q --bin ops -- $(ARGS)
+	@$(WITH_ENGINES) lab/run/as ops cargo run -q --bin ops -- $(ARGS)
 deps: ## install and compile all that is needed: system packages, servers, tools, page assets, crates
 	@$(ENGINES) tools && $(ENGINES) install && $(RUN) install && api/graphiql/build && cargo fetch
 build: assets ## page assets and all programs

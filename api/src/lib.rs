@@ -2,6 +2,7 @@
 //!
 //! Owns the public contract, `schema.graphql`. A door: rules and stores are in `shop-core`.
 
+pub mod grants;
 pub mod graphql;
 pub mod http;
 pub mod live;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use shop_api::{graphql, migrate, seed, serve};
+use shop_api::{grants, graphql, migrate, seed, serve};
 use shop_core::runtime::{self, ConfigErrors, EXIT_USAGE, Program, Settings, healthcheck};
 
 /// The shop's GraphQL server. Settings come from the environment; see docs/settings.md.
@@ -15,12 +15,14 @@ struct Arguments {
     task: Task,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Task {
     /// Serves GraphQL over HTTP and WebSocket until it is asked to stop
     Serve,
     /// Brings tables, views and topics up to date, and waits for the servers a while; safe to repeat
-    Migrate,
+    Migrate(migrate::Arguments),
+    /// Prints the SQL that makes a MySQL user for every program, with the rights it needs and no other, in the database of `MYSQL_DSN`
+    Grants(grants::Users),
     /// Fills an empty shop with a few products and two users, and prints a first mutation to paste
     Seed,
     /// Prints schema.graphql
@@ -47,7 +49,13 @@ fn main() -> ExitCode {
     };
     match task {
         Task::Serve => runtime::main(Program::Api, serve::run),
-        Task::Migrate => runtime::main(Program::Api, migrate::run),
+        Task::Migrate(arguments) => {
+            runtime::main(Program::Api, |runtime| migrate::run(runtime, arguments))
+        }
+        Task::Grants(users) => match Settings::from_env_for(Program::Api) {
+            Ok(settings) => grants::print(&users, &settings),
+            Err(errors) => refuse(&errors),
+        },
         Task::Seed => runtime::main(Program::Api, seed::run),
         Task::Schema => {
             print!("{}", graphql::sdl());

@@ -1,12 +1,29 @@
-//! `api migrate`: tables, views' indexes and topics, brought up to date. Safe to repeat.
+//! `api migrate`: tables, the programs' rights to them, views' indexes and topics, brought up to date. Safe to repeat.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use shop_core::bus::ensure_topics;
 use shop_core::db::{self, Db};
 use shop_core::runtime::{Runtime, Shutdown};
 use shop_core::views::Views;
+
+use crate::grants::Users;
+
+/// What `api migrate` can be told.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Gives every program's MySQL user its rights too, and takes away any other to the shop's tables; `MYSQL_DSN` needs the right to do so
+    #[arg(long)]
+    grants: bool,
+    #[command(flatten)]
+    users: Users,
+    /// A file with a line "program password" for each program: makes the users, and sets their passwords; else they must be there
+    #[arg(long, value_name = "FILE", requires = "grants")]
+    passwords: Option<PathBuf>,
+}
 
 /// How long a server that is away is waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -19,7 +36,9 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If a server stays away, or refuses.
-pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
+pub async fn run(runtime: Runtime, arguments: Arguments) -> anyhow::Result<()> {
+    // Before anything is changed: a file that can not be read ends it.
+    let accounts = arguments.users.accounts(arguments.passwords.as_ref())?;
     let Runtime {
         program,
         settings,
@@ -43,6 +62,11 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
             done[count - 1]
         ),
     });
+
+    if arguments.grants {
+        accounts.apply(&settings.mysql).await?;
+        say("rights: up to date");
+    }
 
     patiently("MongoDB", &shutdown, async || Ok(views.ping().await?)).await?;
     views

@@ -16,12 +16,28 @@ mysql_initialize() {
     cat >"$part/first.sql" <<-'SQL'
 		CREATE DATABASE shop;
 		CREATE USER 'shop'@'%' IDENTIFIED BY 'shop';
-		GRANT ALL ON `shop%`.* TO 'shop'@'%';
 	SQL
+    mysql_rights >>"$part/first.sql"
     chown -R "$(rootfs_ids mysql)" "$part"
     mysql_enter "$part" mysqld --no-defaults --initialize-insecure --init-file=/srv/mysql/first.sql \
         --datadir=/srv/mysql/data --secure-file-priv= --disable-log-bin
     mv "$part" "$MYSQL_DATA"
+}
+
+# What the operator, who migrates, may do: anything with the shops, and make users for their programs.
+mysql_rights() {
+    cat <<-'SQL'
+		GRANT CREATE USER ON *.* TO 'shop'@'%';
+		GRANT ALL ON `shop%`.* TO 'shop'@'%' WITH GRANT OPTION;
+	SQL
+}
+
+# For data directories that were made when the operator might do less. The socket is root's.
+mysql_ensure_rights() {
+    local stamp=$MYSQL_DATA/rights-2
+    [[ ! -e $stamp ]] || return 0
+    mysql_rights | mysql_enter "$MYSQL_DATA" mysql --no-defaults --socket=/srv/mysql/mysql.sock --user=root
+    touch "$stamp"
 }
 
 mysql_start() {

@@ -61,7 +61,10 @@ native_all_ready() {
 }
 
 native_up() {
-    native_all_ready && return
+    if native_all_ready; then
+        mysql_ensure_rights
+        return
+    fi
     native_check
     native_install
     reserve_ports "$SHOP_MYSQL_PORT" "$SHOP_KAFKA_PORT" "$SHOP_KAFKA_CONTROLLER_PORT" \
@@ -73,6 +76,7 @@ native_up() {
     postgres_extend
     ferretdb_start
     daemon_ready mysql mysql_ready
+    mysql_ensure_rights
     daemon_ready kafka kafka_ready
     daemon_ready ferretdb ferretdb_ready
 }

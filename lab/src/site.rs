@@ -12,12 +12,22 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::check::read::{mongo, mysql};
 
+/// Who has a user of its own in MySQL.
+pub const ACCOUNTS: [&str; 6] = [
+    "api",
+    "outbox-relay",
+    "stock-reservation",
+    "order-saga",
+    "projector",
+    "ops",
+];
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a shop lives.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// The `MySQL` database of this run.
+    /// The `MySQL` database of this run, for one who may do everything there.
     pub mysql_dsn: String,
     /// The `MongoDB` database of this run.
     pub mongo_uri: String,
@@ -25,6 +35,10 @@ pub struct Site {
     pub kafka_brokers: String,
     /// What the names of topics and groups begin with.
     pub topic_prefix: String,
+    /// What the names of the programs' users in `MySQL` begin with.
+    pub users: String,
+    /// Their password.
+    pub password: String,
     admin_dsn: String,
     database: String,
 }
@@ -64,9 +78,22 @@ impl Site {
             mongo_uri: with_database(&mongo_uri, &database).context("MONGO_URI")?,
             kafka_brokers,
             topic_prefix: format!("{word}-{run}."),
+            users: format!("{run}_"),
+            password: format!("{:016x}", fastrand::u64(..)),
             admin_dsn,
             database,
         })
+    }
+
+    /// The `MySQL` database for one of its programs.
+    pub fn dsn_of(&self, program: &str) -> String {
+        let (_, server) = self.mysql_dsn.rsplit_once('@').unwrap_or_default();
+        let (user, password) = (self.user_of(program), &self.password);
+        format!("mysql://{user}:{password}@{server}")
+    }
+
+    fn user_of(&self, program: &str) -> String {
+        format!("{}{}", self.users, program.replace('-', "_"))
     }
 
     /// The same shop as its programs see it: through proxies at other ports.
@@ -86,7 +113,10 @@ impl Site {
     /// after their topics.
     pub async fn remove(&self) {
         let steps = [
-            ("the MySQL database", self.remove_mysql().await),
+            (
+                "the MySQL database and its users",
+                self.remove_mysql().await,
+            ),
             ("the MongoDB database", self.remove_mongo().await),
             ("the topics", self.remove_topics().await),
         ];
@@ -119,6 +149,11 @@ impl Site {
         let mut conn = mysql::connect(&self.admin_dsn).await?;
         conn.query_drop(format!("DROP DATABASE IF EXISTS `{}`", self.database))
             .await?;
+        for program in ACCOUNTS {
+            let user = self.user_of(program);
+            conn.query_drop(format!("DROP USER IF EXISTS '{user}'@'%'"))
+                .await?;
+        }
         Ok(conn.disconnect().await?)
     }
 

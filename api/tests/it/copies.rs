@@ -9,7 +9,7 @@ use shop_api::http::{self, execute::Engine};
 use shop_api::live::Live;
 use shop_core::db::Db;
 use shop_core::events::Encoding;
-use shop_core::runtime::Shutdown;
+use shop_core::runtime::{Program, Shutdown};
 use shop_core::runtime::settings::Environment;
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
@@ -44,7 +44,10 @@ impl ApiCopy {
     pub async fn open(db: &TestDb, views: &TestViews, options: Options) -> Self {
         let kafka = options.kafka.unwrap_or_else(kafka);
         let live = Live::new(&kafka);
-        let mysql = options.mysql.unwrap_or_else(|| db.settings().clone());
+        let mysql = match options.mysql {
+            Some(mysql) => mysql,
+            None => db.settings_as(Program::Api).await,
+        };
         let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
         let app = App {
             db: Db::new(&mysql, Encoding::Json).expect("a pool"),

@@ -79,9 +79,9 @@ impl Running {
     }
 }
 
-fn settings(db: &TestDb, views: &TestViews, bus: Option<&TestBus>) -> Settings {
+async fn settings(db: &TestDb, views: &TestViews, bus: Option<&TestBus>) -> Settings {
     let mut settings = Settings::read(&|_| None).expect("the defaults are valid");
-    settings.mysql = db.settings().clone();
+    settings.mysql = db.settings_as(Program::Api).await;
     settings.mongo = views.settings().clone();
     match bus {
         Some(bus) => settings.kafka = bus.settings().clone(),
@@ -94,7 +94,7 @@ fn settings(db: &TestDb, views: &TestViews, bus: Option<&TestBus>) -> Settings {
 async fn the_program_becomes_ready_tells_live_status_and_stops() {
     let (db, views) = databases().await;
     let bus = TestBus::new().await;
-    let api = Running::start(settings(&db, &views, Some(&bus))).await;
+    let api = Running::start(settings(&db, &views, Some(&bus)).await).await;
     eventually("the program to be ready", BOUND, async || {
         let (status, report) = api.readyz().await;
         let up = |name: &str| report["dependencies"][name]["status"] == "up";
@@ -128,7 +128,7 @@ async fn the_program_becomes_ready_tells_live_status_and_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_the_program_serves_and_says_at_readyz_what_it_lacks() {
     let (db, views) = databases().await;
-    let api = Running::start(settings(&db, &views, None)).await;
+    let api = Running::start(settings(&db, &views, None).await).await;
     let answer = api.ask(USERS, json!({})).await;
     assert_eq!(answer["data"]["users"]["nodes"], json!([]), "{answer:#}");
     let (status, report) = api.readyz().await;

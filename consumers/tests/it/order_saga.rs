@@ -7,6 +7,7 @@ use shop_core::commands::orders::{CancelOrder, cancel_order};
 use shop_core::domain::OrderStatus;
 use shop_core::domain::order::Actor;
 use shop_core::events::{Envelope, EventType, Topic};
+use shop_core::runtime::Program;
 use shop_core::testkit::TestDb;
 
 use crate::roles::{Shuffle, call, handle, sent, stored, under_another_id};
@@ -14,14 +15,15 @@ use crate::roles::{Shuffle, call, handle, sent, stored, under_another_id};
 /// The decisions about all orders in the outbox.
 async fn decisions(db: &TestDb) -> Vec<Envelope> {
     let orders = sent(db, Topic::Orders).await;
-    handle(&StockReservation::new(db.db().clone()), &orders).await;
+    let reservation = db.db_as(Program::StockReservation).await;
+    handle(&StockReservation::new(reservation), &orders).await;
     sent(db, Topic::Stock).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
     let db = TestDb::new().await;
-    let saga = OrderSaga::new(db.db().clone());
+    let saga = OrderSaga::new(db.db_as(Program::OrderSaga).await);
     let customer = db.customer().await;
     let mug = db.product(3).await;
     let good = db.order(customer.id, mug.id, 2).await;
@@ -63,7 +65,7 @@ async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_comes_after_the_cancellation_changes_nothing() {
     let db = TestDb::new().await;
-    let saga = OrderSaga::new(db.db().clone());
+    let saga = OrderSaga::new(db.db_as(Program::OrderSaga).await);
     let customer = db.customer().await;
     let mug = db.product(3).await;
     let order = db.order(customer.id, mug.id, 2).await;
@@ -82,7 +84,7 @@ async fn a_decision_that_comes_after_the_cancellation_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shuffled_and_doubled_decisions_confirm_each_order_once() {
     let db = TestDb::new().await;
-    let saga = OrderSaga::new(db.db().clone());
+    let saga = OrderSaga::new(db.db_as(Program::OrderSaga).await);
     let mut shuffle = Shuffle::seeded(11);
     let customer = db.customer().await;
     let mug = db.product(100).await;

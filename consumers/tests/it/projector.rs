@@ -275,7 +275,7 @@ async fn a_record_that_the_store_refuses_is_to_blame_and_not_the_store() {
     assert_eq!(memory.take().len(), 1);
 }
 
-fn start(
+async fn start(
     views: &TestViews,
     bus: &TestBus,
     db: &TestDb,
@@ -283,7 +283,7 @@ fn start(
     let mut settings = Settings::read(&|_| None).expect("the defaults are good");
     settings.mongo = views.settings().clone();
     settings.kafka = bus.settings().clone();
-    settings.mysql = db.settings().clone();
+    settings.mysql = db.settings_as(Program::Projector).await;
     settings.consumer.retry_first_wait = Duration::from_millis(50);
     let shutdown = Shutdown::new();
     let runtime = Runtime {
@@ -302,7 +302,7 @@ async fn the_program_carries_the_log_into_views_and_statuses_and_goes_on_where_i
     let mut histories = Histories::new(8);
     let mut orders: Vec<Order> = Vec::new();
     for _ in 0..2 {
-        let (shutdown, program) = start(&views, &bus, &db);
+        let (shutdown, program) = start(&views, &bus, &db).await;
         let history = long_order(&mut histories, 4);
         bus.send(&order_events(&mut histories, &history)).await;
         let order = history.last().expect("a last state");
@@ -351,7 +351,7 @@ async fn the_next_good_state_makes_poison_obsolete() {
     poison.value.truncate(20);
     bus.send(&events[..1]).await;
     bus.send_record(Topic::Orders, poison.clone()).await;
-    let (shutdown, program) = start(&views, &bus, &db);
+    let (shutdown, program) = start(&views, &bus, &db).await;
     let parked = async || db.count("SELECT COUNT(*) FROM parked_records").await;
     eventually("a dead letter", BOUND, async || {
         let dead = db.count("SELECT COUNT(*) FROM parked_records WHERE state = 'DEAD'");

@@ -3,6 +3,7 @@
 use std::process::{Child, Command};
 
 use shop_core::events::Topic;
+use shop_core::runtime::Program;
 use shop_core::testkit::{TestBus, TestDb, eventually};
 
 use super::relay::{BOUND, assert_in_order, leader, unsent};
@@ -11,11 +12,12 @@ use super::relay::{BOUND, assert_in_order, leader, unsent};
 struct Process(Child);
 
 impl Process {
-    fn start(db: &TestDb, bus: &TestBus) -> Self {
+    async fn start(db: &TestDb, bus: &TestBus) -> Self {
+        let settings = db.settings_as(Program::OutboxRelay).await;
         let child = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
             .env("ENV", "development")
             .env("LOG", "warn")
-            .env("MYSQL_DSN", &db.settings().dsn)
+            .env("MYSQL_DSN", &settings.dsn)
             .env("KAFKA_BROKERS", &bus.settings().brokers)
             .env("TOPIC_PREFIX", bus.settings().topics.prefix())
             .env("RELAY_LEASE", "2s")
@@ -56,9 +58,9 @@ async fn a_relay_that_is_paused_under_load_is_replaced_and_does_no_harm_when_it_
         let order = db.order(customer, product, 1).await;
         super::relay::cancel(&db, &order).await;
     };
-    let paused = Process::start(&db, &bus);
+    let paused = Process::start(&db, &bus).await;
     let first = wait_for_leader_other_than(&db, 0).await;
-    let standby = Process::start(&db, &bus);
+    let standby = Process::start(&db, &bus).await;
     write().await;
     bus.wait_for_events(Topic::Orders, 2).await;
 

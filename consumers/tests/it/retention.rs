@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use shop_consumers::outbox_relay::{prune_once, relay};
-use shop_core::runtime::Shutdown;
 use shop_core::runtime::settings::RetentionSettings;
+use shop_core::runtime::{Program, Shutdown};
 use shop_core::testkit::{TestBus, TestDb, eventually};
 
 use super::relay::BOUND;
@@ -69,7 +69,7 @@ async fn the_leading_relay_prunes_and_stops_when_told() {
     let db = history(100).await;
     let bus = TestBus::new().await;
     let mut settings_of_relay = bus.program_settings();
-    settings_of_relay.mysql = db.settings().clone();
+    settings_of_relay.mysql = db.settings_as(Program::OutboxRelay).await;
     settings_of_relay.retention = settings(20);
     let stop = Shutdown::new();
     let shutdown = stop.clone();

@@ -5,6 +5,7 @@ use shop_core::bus::Outcome;
 use shop_core::commands::orders::{CancelOrder, cancel_order};
 use shop_core::domain::order::Actor;
 use shop_core::events::{Envelope, EventType, Topic};
+use shop_core::runtime::Program;
 use shop_core::testkit::TestDb;
 
 use crate::roles::{Shuffle, call, handle, sent, under_another_id};
@@ -14,7 +15,7 @@ const STATE: &[&str] = &["stock", "stock_orders"];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
     let db = TestDb::new().await;
-    let role = StockReservation::new(db.db().clone());
+    let role = StockReservation::new(db.db_as(Program::StockReservation).await);
     let customer = db.customer().await;
     let mug = db.product(3).await;
     for _ in 0..2 {
@@ -58,7 +59,7 @@ async fn a_batch_that_comes_again_changes_nothing_and_announces_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_was_canceled_before_its_hold_never_holds() {
     let db = TestDb::new().await;
-    let role = StockReservation::new(db.db().clone());
+    let role = StockReservation::new(db.db_as(Program::StockReservation).await);
     let customer = db.customer().await;
     let mug = db.product(3).await;
     let order = db.order(customer.id, mug.id, 2).await;
@@ -82,7 +83,7 @@ async fn an_order_that_was_canceled_before_its_hold_never_holds() {
 async fn shuffled_and_doubled_events_end_in_the_stock_of_the_undisturbed_run() {
     for seed in 1..=5 {
         let db = TestDb::new().await;
-        let role = StockReservation::new(db.db().clone());
+        let role = StockReservation::new(db.db_as(Program::StockReservation).await);
         let mut shuffle = Shuffle::seeded(seed);
         let customer = db.customer().await;
         let mug = db.product(100).await;

@@ -93,13 +93,13 @@ async fn newest(
         }
         AggregateType::Order => {
             let ids: Vec<OrderId> = ids.iter().copied().map(OrderId::from_uuid).collect();
-            let orders = orders::lock_many(tx, &ids).await?;
+            let orders = orders::share_any(tx, &ids).await?;
             let event = |order: &Order| super::orders::announce(&at(call, order.updated_at), order);
             orders.iter().map(event).collect()
         }
         AggregateType::Stock => {
             let ids: Vec<OrderId> = ids.iter().copied().map(OrderId::from_uuid).collect();
-            let holds = stock::lock_holds(tx, &ids).await?.into_iter();
+            let holds = stock::share_holds(tx, &ids).await?.into_iter();
             // Version 0: an order that ended before anything was decided; nothing was ever said about it.
             let event = |hold: Hold| {
                 call.event(event_type(hold.state), Payload::Stock(announcement(&hold)))
@@ -107,7 +107,7 @@ async fn newest(
             holds.filter(|hold| hold.version > 0).map(event).collect()
         }
         AggregateType::StockLevel => {
-            let levels = stock::lock_levels(tx, &product_ids(ids)).await?;
+            let levels = stock::share_levels(tx, &product_ids(ids)).await?;
             let event = |level| super::stock::level_changed(call, level);
             levels.iter().map(event).collect()
         }

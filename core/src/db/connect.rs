@@ -34,6 +34,12 @@ pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
     }
 }
 
+/// The name of the database in an address.
+pub fn database_of(dsn: &str) -> &str {
+    let address = dsn.split('?').next().unwrap_or_default();
+    address.rsplit_once('/').map_or("", |(_, name)| name)
+}
+
 /// The driver's own words can hold the whole DSN.
 fn without_secrets(error: &diesel::ConnectionError, dsn: &str) -> String {
     error.to_string().replace(dsn, "mysql://…")

@@ -7,6 +7,7 @@
 
 mod connect;
 mod error;
+pub mod grants;
 pub mod idempotency;
 pub mod inbox;
 pub mod ledger;
@@ -25,7 +26,7 @@ pub mod stock;
 pub mod types;
 pub mod users;
 
-pub use connect::connect;
+pub use connect::{connect, database_of};
 pub use diesel_async::pooled_connection::deadpool::BuildError as PoolBuildError;
 pub use error::StoreError;
 pub use migrate::{create_database, migrate};

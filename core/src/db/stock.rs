@@ -63,6 +63,21 @@ pub async fn lock_levels(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// The levels of products, by id, which nobody may change until this transaction ends; products without a level are left out.
+pub async fn share_levels(
+    conn: &mut Conn,
+    products: &[ProductId],
+) -> Result<Vec<StockLevel>, StoreError> {
+    let rows: Vec<LevelRow> = stock::table
+        .filter(stock::product_id.eq_any(products))
+        .order(stock::product_id)
+        .select(LevelRow::as_select())
+        .for_share()
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
 /// Levels by product, those after `after`, without a lock.
 pub async fn levels_after(
     conn: &mut Conn,
@@ -143,6 +158,19 @@ pub async fn lock_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>
         .order(stock_orders::order_id)
         .select(HoldRow::as_select())
         .for_update()
+        .load(conn)
+        .await?;
+    with_lines(conn, rows, orders).await
+}
+
+/// What was done for orders, by id, which nobody may change until this transaction ends; orders for which nothing was done are left
+/// out.
+pub async fn share_holds(conn: &mut Conn, orders: &[OrderId]) -> Result<Vec<Hold>, StoreError> {
+    let rows: Vec<HoldRow> = stock_orders::table
+        .filter(stock_orders::order_id.eq_any(orders))
+        .order(stock_orders::order_id)
+        .select(HoldRow::as_select())
+        .for_share()
         .load(conn)
         .await?;
     with_lines(conn, rows, orders).await

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use tokio::sync::Mutex;
 
 use crate::commands::Call;
 use crate::commands::orders::{CreateOrder, create_order};
 use crate::commands::products::{CreateProduct, create_product};
 use crate::commands::users::{CreateUser, create_user};
+use crate::db::grants::Accounts;
 use crate::db::{Conn, Db, StoreError, connect, migrate, outbox};
 use crate::domain::order::NewLine;
 use crate::domain::{Money, Order, Product, ProductId, User, UserId};
 use crate::events::{Encoding, StoredEvent};
-use crate::runtime::ids;
 use crate::runtime::settings::MysqlSettings;
+use crate::runtime::{Program, ids};
 
 /// A MySQL database of a test's own, with all tables, dropped with this value.
 ///
@@ -24,6 +26,8 @@ pub struct TestDb {
     settings: MysqlSettings,
     name: String,
     may_leave_outbox: bool,
+    /// The users that were made for it.
+    users: Mutex<Vec<String>>,
 }
 
 /// A connection of a test's own; its transaction is rolled back when this is dropped.
@@ -77,6 +81,7 @@ impl TestDb {
             settings,
             name,
             may_leave_outbox: false,
+            users: Mutex::default(),
         }
     }
 
@@ -88,6 +93,36 @@ impl TestDb {
     /// How to reach the database, for a program under test.
     pub fn settings(&self) -> &MysqlSettings {
         &self.settings
+    }
+
+    /// How a program reaches the database: as a user of its own, who is gone with the database.
+    pub async fn settings_as(&self, program: Program) -> MysqlSettings {
+        let id = &self.name[self.name.len() - 12..]; // the part of it that chance made
+        let accounts = Accounts::new(&format!("t{id}_")).expect("a beginning of names");
+        let line = |program: Program| format!("{program} {id}\n");
+        let passwords: String = Program::ALL.into_iter().map(line).collect();
+        let accounts = accounts.with_passwords(&passwords).expect("passwords");
+        let user = accounts.user(program);
+        let mut users = self.users.lock().await;
+        if !users.contains(&user) {
+            let granted = accounts.apply_for(program, &self.settings).await;
+            granted.expect("the tests' own user may make others");
+            users.push(user.clone());
+        }
+        let dsn = &self.settings.dsn;
+        let server = dsn
+            .rsplit_once('@')
+            .map_or(dsn.as_str(), |(_, server)| server);
+        MysqlSettings {
+            dsn: format!("mysql://{user}:{id}@{server}"),
+            ..self.settings.clone()
+        }
+    }
+
+    /// The pool of a program, as its own user.
+    pub async fn db_as(&self, program: Program) -> Db {
+        let settings = self.settings_as(program).await;
+        Db::new(&settings, Encoding::Json).expect("a pool")
     }
 
     /// Says that unsent events may be left at the end.
@@ -245,6 +280,7 @@ impl Drop for TestDb {
     fn drop(&mut self) {
         let (name, may_leave) = (self.name.clone(), self.may_leave_outbox);
         let settings = self.settings.clone();
+        let users = std::mem::take(self.users.get_mut());
         // A thread of its own, since a test's runtime can not be waited for from inside.
         let cleanup = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -254,6 +290,10 @@ impl Drop for TestDb {
                 let mut conn = connect(&settings.dsn, settings.timeout).await?;
                 let left = unsent_types(&mut conn).await?;
                 conn.batch_execute(&format!("DROP DATABASE {name}")).await?;
+                for user in users {
+                    conn.batch_execute(&format!("DROP USER IF EXISTS '{user}'@'%'"))
+                        .await?;
+                }
                 anyhow::Ok(left)
             })
         });

@@ -1,6 +1,7 @@
 //! Integration tests of the core against the real servers: `make test` starts them.
 
 mod bus;
+mod grants;
 mod idempotency;
 mod large_batches;
 mod orders;

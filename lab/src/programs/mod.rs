@@ -3,18 +3,17 @@
 mod instance;
 mod ops;
 mod process;
+mod setup;
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Signal, kill_process};
-use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::site::Site;
@@ -22,6 +21,7 @@ use instance::{Instance, keep_alive, tail};
 
 pub use instance::note;
 pub use ops::{Said, ops};
+pub use setup::environment;
 
 /// The programs of the shop, in the order of an order's journey.
 pub const PROGRAMS: [&str; 5] = [
@@ -137,7 +137,7 @@ impl Programs {
                 );
             }
         }
-        migrate(&binaries, site, &plan.logs.join("migrate.log")).await?;
+        setup::migrate(&binaries, site, &plan.logs).await?;
 
         // The first copies first: the API is the first of all.
         let mut labels: Vec<(String, &'static str, usize)> = PROGRAMS
@@ -156,7 +156,7 @@ impl Programs {
             let log = plan.logs.join(format!("{label}.log"));
             // A log of this run only; programs that are started again append.
             File::create(&log).with_context(|| format!("failed to write {}", log.display()))?;
-            let mut settings = environment(site);
+            let mut settings = environment(site, program);
             let health = next_address()?;
             settings.push(("HEALTH_ADDR", health.to_string()));
             let door = (program == API).then(&mut next_address).transpose()?;
@@ -351,41 +351,6 @@ impl Drop for Programs {
             task.abort();
         }
     }
-}
-
-/// What tells a program which shop is its own.
-pub fn environment(site: &Site) -> Settings {
-    vec![
-        ("ENV", "development".to_owned()),
-        ("MYSQL_DSN", site.mysql_dsn.clone()),
-        ("MONGO_URI", site.mongo_uri.clone()),
-        ("KAFKA_BROKERS", site.kafka_brokers.clone()),
-        ("TOPIC_PREFIX", site.topic_prefix.clone()),
-        ("EVENT_ENCODING", "json".to_owned()),
-    ]
-}
-
-async fn migrate(binaries: &Path, site: &Site, log: &Path) -> anyhow::Result<()> {
-    let file = File::create(log).with_context(|| format!("failed to write {}", log.display()))?;
-    let mut migration = Command::new(binaries.join("api"));
-    migration
-        .arg("migrate")
-        .envs(environment(site))
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .kill_on_drop(true);
-    let Ok(status) = tokio::time::timeout(READY_BOUND, migration.status()).await else {
-        bail!(
-            "api migrate takes longer than {READY_BOUND:?}:\n{}",
-            tail(log)
-        );
-    };
-    let status = status.context("failed to start api migrate")?;
-    if !status.success() {
-        bail!("api migrate failed ({status}):\n{}", tail(log));
-    }
-    Ok(())
 }
 
 /// As many loopback addresses in a row that nobody listens on; never the same ones twice in this process.

@@ -34,7 +34,7 @@ impl Said {
 pub async fn ops(site: &Site, arguments: &[&str], bound: Duration) -> anyhow::Result<Said> {
     let mut ops = Command::new(binaries()?.join("ops"));
     ops.args(arguments)
-        .envs(environment(site))
+        .envs(environment(site, "ops"))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(bound, ops.output()).await;

@@ -14,9 +14,11 @@ use shop_core::commands::Call;
 use shop_core::commands::orders::{
     CancelOrder, PayOrder, UpdateOrderStatus, cancel_order, pay_order, update_order_status,
 };
+use shop_core::db::Db;
 use shop_core::domain::order::{Actor, NewPayment};
 use shop_core::domain::{Order, OrderId, OrderStatus, Product, User};
-use shop_core::runtime::{Settings, Shutdown, ids};
+use shop_core::runtime::settings::MysqlSettings;
+use shop_core::runtime::{Program, Settings, Shutdown, ids};
 use shop_core::testkit::{TestBus, TestDb, TestViews, eventually};
 use tokio::task::JoinHandle;
 
@@ -27,11 +29,33 @@ pub struct Shop {
     pub db: TestDb,
     pub bus: TestBus,
     pub views: TestViews,
+    /// Those of the operator's command line.
     pub settings: Settings,
     pub customer: User,
     pub product: Product,
+    pools: Pools,
+    relay: MysqlSettings,
     stop: Shutdown,
     running: Vec<JoinHandle<()>>,
+}
+
+/// Each program's way to MySQL, as its own user.
+struct Pools {
+    stock_reservation: Db,
+    order_saga: Db,
+    projector: Db,
+    ops: Db,
+}
+
+impl Pools {
+    async fn open(db: &TestDb) -> Self {
+        Self {
+            stock_reservation: db.db_as(Program::StockReservation).await,
+            order_saga: db.db_as(Program::OrderSaga).await,
+            projector: db.db_as(Program::Projector).await,
+            ops: db.db_as(Program::Ops).await,
+        }
+    }
 }
 
 impl Shop {
@@ -43,10 +67,12 @@ impl Shop {
             TestViews::new().await,
         );
         let mut settings = bus.program_settings();
-        settings.mysql = db.settings().clone();
+        settings.mysql = db.settings_as(Program::Ops).await;
         settings.mongo = views.settings().clone();
         let (customer, product) = (db.customer().await, db.product(1_000_000).await);
         let mut shop = Self {
+            pools: Pools::open(&db).await,
+            relay: db.settings_as(Program::OutboxRelay).await,
             db,
             bus,
             views,
@@ -63,30 +89,30 @@ impl Shop {
     /// Starts every program.
     pub fn start(&mut self) {
         self.start_relay();
-        let db = self.db.db().clone();
-        self.consume(StockReservation::new(db.clone()));
-        self.consume(OrderSaga::new(db));
+        let (stock, saga) = (
+            self.pools.stock_reservation.clone(),
+            self.pools.order_saga.clone(),
+        );
+        self.consume(StockReservation::new(stock.clone()), stock);
+        self.consume(OrderSaga::new(saga.clone()), saga);
         let statuses = StatusTopics::new(&self.settings, self.stop.clone()).expect("a producer");
         let encoding = self.settings.kafka.encoding;
-        self.consume(Projector::new(
-            self.views.views().clone(),
-            statuses,
-            encoding,
-        ));
+        let projector = Projector::new(self.views.views().clone(), statuses, encoding);
+        self.consume(projector, self.pools.projector.clone());
     }
 
     /// Starts the relay alone.
     pub fn start_relay(&mut self) {
         self.stop = Shutdown::new();
-        let (settings, stop) = (self.settings.clone(), self.stop.clone());
+        let (mut settings, stop) = (self.settings.clone(), self.stop.clone());
+        settings.mysql = self.relay.clone();
         self.running.push(tokio::spawn(async move {
             relay(&settings, stop, None).await.expect("the relay runs");
         }));
     }
 
-    fn consume(&mut self, role: impl shop_core::bus::Role) {
+    fn consume(&mut self, role: impl shop_core::bus::Role, db: Db) {
         let (settings, stop) = (self.settings.clone(), self.stop.clone());
-        let db = self.db.db().clone();
         self.running.push(tokio::spawn(async move {
             let done = consume(Arc::new(role), &db, &settings, stop, None).await;
             done.expect("the role runs");
@@ -105,7 +131,7 @@ impl Shop {
     pub fn desk(&self) -> Desk {
         Desk {
             settings: self.settings.clone(),
-            db: self.db.db().clone(),
+            db: self.pools.ops.clone(),
             consent: Consent {
                 yes: true,
                 dry_run: false,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use shop_core::bus::Outcome;
 use shop_core::domain::ProductId;
 use shop_core::events::{Channel, Encoding, Envelope, RawRecord, Topic};
+use shop_core::runtime::Program;
 use shop_core::runtime::settings::Settings;
 use shop_core::testkit::{TestBus, TestDb, eventually};
 
@@ -26,6 +27,8 @@ struct Site {
     bus: TestBus,
     db: TestDb,
     settings: Settings,
+    /// How the operator's command line reaches MySQL.
+    ops_dsn: String,
 }
 
 impl Site {
@@ -34,7 +37,13 @@ impl Site {
         let mut settings = bus.program_settings();
         settings.mysql = db.settings().clone();
         settings.consumer.retry_first_wait = Duration::from_millis(20);
-        Self { bus, db, settings }
+        let ops_dsn = db.settings_as(Program::Ops).await.dsn;
+        Self {
+            bus,
+            db,
+            settings,
+            ops_dsn,
+        }
     }
 
     fn start(&self, role: &Arc<Probe>) -> Running {

@@ -7,7 +7,7 @@ use crate::ops_process::{ops, said};
 
 impl Site {
     fn ops_answering(&self, arguments: &[&str], answer: &str) -> Output {
-        ops(arguments, &[("MYSQL_DSN", &self.db.settings().dsn)], answer)
+        ops(arguments, &[("MYSQL_DSN", &self.ops_dsn)], answer)
     }
 
     /// What it answers, and its exit code; what it refuses is in brackets.

@@ -33,6 +33,19 @@ pub async fn lock_many(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, S
     complete(conn, rows, ids).await
 }
 
+/// Orders with all that belongs to them, deleted or not, which nobody may change until this transaction ends; those that do not
+/// exist are left out.
+pub async fn share_any(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+    let rows: Vec<Row> = orders::table
+        .filter(orders::id.eq_any(ids))
+        .order(orders::id)
+        .select(Row::as_select())
+        .for_share()
+        .load(conn)
+        .await?;
+    complete(conn, rows, ids).await
+}
+
 /// Orders with all that belongs to them, deleted or not, without a lock; those that do not exist are left out.
 pub async fn any(conn: &mut Conn, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
     let rows: Vec<Row> = orders::table

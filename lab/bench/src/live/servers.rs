@@ -142,7 +142,7 @@ async fn start_api(site: &Site) -> anyhow::Result<Server> {
     let mut command = Command::new(released("api")?);
     command
         .arg("serve")
-        .envs(environment(site))
+        .envs(environment(site, "api"))
         .env("HTTP_ADDR", address.to_string())
         .env("HEALTH_ADDR", health.to_string())
         .env("SOCKETS", SOCKETS.to_string())
