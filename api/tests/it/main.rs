@@ -12,6 +12,7 @@ mod guards;
 mod http;
 mod idempotency;
 mod legacy_ws;
+mod masked;
 mod order_input;
 mod orders;
 mod process;

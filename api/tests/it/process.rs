@@ -69,7 +69,7 @@ impl Process {
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
-    async fn post(&self, query: &str) -> reqwest::Result<(StatusCode, Value)> {
+    pub async fn post(&self, query: &str) -> reqwest::Result<(StatusCode, Value)> {
         let url = format!("http://{}/graphql", self.addr);
         let body = json!({ "query": query });
         let response = self.client.post(url).json(&body).send().await?;

@@ -1,7 +1,9 @@
 //! Logs, on standard error: readable lines in development, one JSON object a line in production.
 //!
 //! A JSON line has `timestamp` (RFC 3339, UTC, milliseconds), `level`, `message` and `service`, then the event's fields and those of the spans
-//! around it, flat; the innermost wins where two have one name.
+//! around it, flat; the innermost wins where two have one name. In either form an event is one line, whatever is in its values.
+
+mod readable;
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -12,12 +14,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt as text};
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::settings::Environment;
 use super::{Program, clock};
@@ -36,11 +36,7 @@ pub fn install(program: Program, environment: Environment, directive: &str) {
             .with(JsonLines::new(program.as_str(), std::io::stderr))
             .try_init(),
         Environment::Development => {
-            let layer = text::layer()
-                .compact()
-                .with_target(false)
-                .with_timer(TimeOfDay);
-            let layer = layer.with_writer(std::io::stderr);
+            let layer = readable::layer(std::io::stderr);
             if std::io::stderr().is_terminal() {
                 registry.with(layer).try_init()
             } else {
@@ -66,16 +62,6 @@ fn panic_message(panic: &std::panic::PanicHookInfo<'_>) -> String {
         "panic in thread {}: {message}",
         thread.name().unwrap_or("without name")
     )
-}
-
-/// `04:12:33.123`, UTC: short enough to leave room for the message.
-struct TimeOfDay;
-
-impl FormatTime for TimeOfDay {
-    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        let (hour, minute, second, milli) = clock::now().to_datetime().time().as_hms_milli();
-        write!(w, "{hour:02}:{minute:02}:{second:02}.{milli:03}")
-    }
 }
 
 /// Writes events as JSON, one object a line.
@@ -226,8 +212,16 @@ mod tests {
 
     use super::*;
 
+    /// Keeps what is logged.
     #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Memory {
+        pub(super) fn text(&self) -> String {
+            let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8(bytes.clone()).expect("logs are UTF-8")
+        }
+    }
 
     impl Write for Memory {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -248,12 +242,7 @@ mod tests {
         let writer = memory.clone();
         let lines = JsonLines::new("projector", move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), code);
-        let bytes = memory
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let text = String::from_utf8(bytes).expect("logs are UTF-8");
+        let text = memory.text();
         text.lines()
             .map(|line| serde_json::from_str(line).expect("a line is one object"))
             .collect()
@@ -331,6 +320,20 @@ mod tests {
         assert_eq!(lines[0]["message"], "this \"one\"\nhere");
         assert_eq!(lines[0]["service"], "projector");
         assert_eq!(lines[0]["level"], "info");
+    }
+
+    #[test]
+    fn a_value_with_line_breaks_is_no_line_of_its_own() {
+        let forged = "Ada\r\n{\"level\":\"error\",\"message\":\"the shop is on fire\"}\r\n";
+        let lines = logged(|| {
+            let _span = info_span!("request", agent = forged).entered();
+            info!(name = forged, shown = %forged, "created {forged}");
+        });
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["level"], "info");
+        for name in ["agent", "name", "shown"] {
+            assert_eq!(lines[0][name], forged);
+        }
     }
 
     #[test]

@@ -95,11 +95,11 @@ impl TestDb {
         &self.settings
     }
 
-    /// How a program reaches the database: as a user of its own, who is gone with the database.
+    /// How a program reaches the database: as a user of its own, who is gone with the database. The password begins with `hush`.
     pub async fn settings_as(&self, program: Program) -> MysqlSettings {
         let id = &self.name[self.name.len() - 12..]; // the part of it that chance made
         let accounts = Accounts::new(&format!("t{id}_")).expect("a beginning of names");
-        let line = |program: Program| format!("{program} {id}\n");
+        let line = |program: Program| format!("{program} hush{id}\n");
         let passwords: String = Program::ALL.into_iter().map(line).collect();
         let accounts = accounts.with_passwords(&passwords).expect("passwords");
         let user = accounts.user(program);
@@ -114,7 +114,7 @@ impl TestDb {
             .rsplit_once('@')
             .map_or(dsn.as_str(), |(_, server)| server);
         MysqlSettings {
-            dsn: format!("mysql://{user}:{id}@{server}"),
+            dsn: format!("mysql://{user}:hush{id}@{server}"),
             ..self.settings.clone()
         }
     }
