@@ -26,10 +26,14 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     done
 
 FROM debian:bookworm-slim
+# What TLS to Kafka needs: the system's OpenSSL, and whom everybody trusts.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates libssl3 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=programs /programs/ /usr/local/bin/
 # Fails the build rather than the start when a shared library is missing.
 RUN if ldd /usr/local/bin/api /usr/local/bin/projector | grep 'not found'; then exit 1; fi \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin shop
 USER shop
-EXPOSE 4000
+EXPOSE 4000 4005
 CMD ["api", "serve"]

@@ -63,6 +63,7 @@ native_all_ready() {
 native_up() {
     if native_all_ready; then
         mysql_ensure_rights
+        mysql_ensure_certificates
         return
     fi
     native_check

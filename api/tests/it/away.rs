@@ -44,6 +44,7 @@ async fn mysql_away_is_a_retryable_error_while_queries_work_and_it_comes_back_by
         dsn,
         pool_size: 4,
         timeout: STORE,
+        ..db.settings().clone()
     };
     let options = Options {
         mysql: Some(mysql),

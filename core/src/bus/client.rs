@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
-use crate::runtime::settings::KafkaSettings;
+use crate::runtime::settings::{KafkaSecurity, KafkaSettings, Tls};
 
 /// The settings that every client has.
 pub(super) fn config(settings: &KafkaSettings, client_id: &str) -> ClientConfig {
@@ -23,7 +23,28 @@ pub(super) fn config(settings: &KafkaSettings, client_id: &str) -> ClientConfig 
         .set("socket.nagle.disable", "true")
         // A topic that was missing is noticed after this long.
         .set("topic.metadata.refresh.interval.ms", "10000");
+    protect(&mut config, &settings.security);
     config
+}
+
+/// Says how brokers are spoken to, and as whom. The library checks that a certificate has the name that was asked for.
+fn protect(config: &mut ClientConfig, security: &KafkaSecurity) {
+    let protocol = match (&security.tls, &security.sasl) {
+        (Tls::Off, None) => "PLAINTEXT",
+        (Tls::Required { .. }, None) => "SSL",
+        (Tls::Off, Some(_)) => "SASL_PLAINTEXT",
+        (Tls::Required { .. }, Some(_)) => "SASL_SSL",
+    };
+    config.set("security.protocol", protocol);
+    if let Tls::Required { ca: Some(file) } = &security.tls {
+        config.set("ssl.ca.location", file.to_string_lossy());
+    }
+    if let Some(sasl) = &security.sasl {
+        config
+            .set("sasl.mechanism", sasl.mechanism)
+            .set("sasl.username", &sasl.username)
+            .set("sasl.password", &sasl.password);
+    }
 }
 
 /// The settings that every consumer has: little is fetched ahead, and nothing waits to be fetched.
@@ -113,5 +134,80 @@ pub(super) fn watermarks<C: ClientContext>(
             )) if !left.is_zero() => std::thread::sleep(Duration::from_millis(20)),
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::runtime::Settings;
+    use crate::runtime::settings::Sasl;
+
+    fn settings(brokers: &str, security: KafkaSecurity) -> KafkaSettings {
+        let settings = Settings::read(&|_| None).expect("the defaults are good");
+        KafkaSettings {
+            brokers: brokers.to_owned(),
+            security,
+            ..settings.kafka
+        }
+    }
+
+    fn required() -> Tls {
+        Tls::Required { ca: None }
+    }
+
+    #[test]
+    fn what_is_set_reaches_every_client() {
+        let sasl = Sasl {
+            mechanism: "SCRAM-SHA-256",
+            username: "shop".to_owned(),
+            password: "hush".to_owned(),
+        };
+        for (tls, sasl, protocol) in [
+            (Tls::Off, None, "PLAINTEXT"),
+            (required(), None, "SSL"),
+            (Tls::Off, Some(sasl.clone()), "SASL_PLAINTEXT"),
+            (required(), Some(sasl), "SASL_SSL"),
+        ] {
+            let is_user = sasl.is_some();
+            let config = consumer_config(&settings("h:1", KafkaSecurity { tls, sasl }), "test");
+            assert_eq!(config.get("security.protocol"), Some(protocol));
+            assert_eq!(
+                config.get("sasl.mechanism"),
+                is_user.then_some("SCRAM-SHA-256")
+            );
+            assert_eq!(config.get("sasl.username"), is_user.then_some("shop"));
+            assert_eq!(config.get("sasl.password"), is_user.then_some("hush"));
+            let client: KafkaResult<BaseConsumer<Quiet>> = config.create_with_context(Quiet);
+            assert!(client.is_ok(), "the library can not do {protocol}");
+        }
+        let ca = Some("/etc/shop/ca.pem".into());
+        let tls = Tls::Required { ca };
+        let config = config(&settings("h:1", KafkaSecurity { tls, sasl: None }), "test");
+        assert_eq!(config.get("ssl.ca.location"), Some("/etc/shop/ca.pem"));
+    }
+
+    /// A broker that speaks plain text only is as good as away: nothing is said to it.
+    #[test]
+    fn a_client_that_wants_tls_does_without_a_broker_that_has_none() {
+        let cluster = MockCluster::new(1).expect("a broker");
+        let brokers = cluster.bootstrap_servers();
+        let metadata = |security| {
+            let config = consumer_config(&settings(&brokers, security), "test");
+            let client: BaseConsumer<Quiet> =
+                config.create_with_context(Quiet).expect("a consumer");
+            let begun = Instant::now();
+            let answer = client.fetch_metadata(None, Duration::from_secs(2));
+            (answer.is_ok(), begun.elapsed())
+        };
+        assert!(metadata(KafkaSecurity::default()).0);
+        let tls = required();
+        let (answered, took) = metadata(KafkaSecurity { tls, sasl: None });
+        assert!(!answered && took < Duration::from_secs(5), "{took:?}");
     }
 }

@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use crate::bus::{TailItem, inspect};
     use crate::events::{Encoding, TopicNames};
+    use crate::runtime::settings::KafkaSecurity;
 
     const TOPIC: Topic = Topic::Orders;
 
@@ -188,6 +189,7 @@ mod tests {
             partitions: 1,
             replication: 1,
             encoding: Encoding::Json,
+            security: KafkaSecurity::default(),
         };
         (cluster, settings)
     }

@@ -160,6 +160,7 @@ mod tests {
     use crate::domain::{EventId, ProductId, StockLevel, Timestamp};
     use crate::events::{Encoding, Event, EventType, Payload, TopicNames, WireRecord};
     use crate::runtime::ids;
+    use crate::runtime::settings::KafkaSecurity;
 
     const TOPIC: Topic = Topic::StockStatus;
     const BOUND: Duration = Duration::from_secs(20);
@@ -207,6 +208,7 @@ mod tests {
             partitions: 3,
             replication: 1,
             encoding: Encoding::Binary,
+            security: KafkaSecurity::default(),
         };
         let producer = Producer::new(&settings, "test").unwrap();
         producer
@@ -256,6 +258,7 @@ mod tests {
             partitions: 1,
             replication: 1,
             encoding: Encoding::Json,
+            security: KafkaSecurity::default(),
         };
         let opened = tokio::time::timeout(BOUND, Tail::open(&settings, "test", TOPIC))
             .await

@@ -1,21 +1,24 @@
 //! Opening one connection, set up as every program expects it.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
+use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
+use mysql_async::{Opts, OptsBuilder, SslOpts};
 
 use super::{Conn, StoreError};
+use crate::runtime::settings::{MysqlSettings, Tls};
 
 /// Opens a connection: READ COMMITTED, UTC, statements that the server itself ends after `timeout`, and a wait for a lock that
-/// it ends after half of that, so that the transaction can be tried again on the same connection.
+/// it ends after half of that, so that the transaction can be tried again on the same connection. Where TLS is wanted nothing is said
+/// without it: a server that has none, or whose certificate does not prove its name, is as good as away.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], whatever keeps us out: the next try may succeed.
-pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
+pub async fn connect(settings: &MysqlSettings) -> Result<Conn, StoreError> {
+    let timeout = settings.timeout;
     let open = async {
-        let mut conn = Conn::establish(dsn).await.map_err(|error| {
-            StoreError::Unavailable(anyhow!("{}", without_secrets(&error, dsn)))
+        let mut conn = establish(settings).await.map_err(|error| {
+            StoreError::Unavailable(anyhow!("{}", without_secrets(&error, &settings.dsn)))
         })?;
         conn.batch_execute(&format!(
             "SET SESSION transaction_isolation = 'READ-COMMITTED', time_zone = '+00:00', \
@@ -34,6 +37,26 @@ pub async fn connect(dsn: &str, timeout: Duration) -> Result<Conn, StoreError> {
     }
 }
 
+async fn establish(settings: &MysqlSettings) -> ConnectionResult<Conn> {
+    let Tls::Required { ca } = &settings.tls else {
+        return Conn::establish(&settings.dsn).await;
+    };
+    let opts = Opts::from_url(&settings.dsn)
+        .map_err(|error| ConnectionError::InvalidConnectionUrl(error.to_string()))?;
+    let own = ca.iter().map(|file| file.clone().into()).collect();
+    let tls = SslOpts::default()
+        .with_root_certs(own)
+        .with_disable_built_in_roots(ca.is_some());
+    // But for TLS, and for the socket that needs none, as diesel-async opens its own.
+    let opts = OptsBuilder::from_opts(opts)
+        .ssl_opts(tls)
+        .prefer_socket(false)
+        .stmt_cache_size(0)
+        .client_found_rows(true);
+    let conn = mysql_async::Conn::new(opts).await;
+    Conn::try_from(conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))?).await
+}
+
 /// The name of the database in an address.
 pub fn database_of(dsn: &str) -> &str {
     let address = dsn.split('?').next().unwrap_or_default();
@@ -41,6 +64,6 @@ pub fn database_of(dsn: &str) -> &str {
 }
 
 /// The driver's own words can hold the whole DSN.
-fn without_secrets(error: &diesel::ConnectionError, dsn: &str) -> String {
+fn without_secrets(error: &ConnectionError, dsn: &str) -> String {
     error.to_string().replace(dsn, "mysql://…")
 }

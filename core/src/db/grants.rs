@@ -251,7 +251,7 @@ impl Accounts {
     }
 
     async fn run(&self, settings: &MysqlSettings, statements: &[String]) -> anyhow::Result<()> {
-        let mut conn = connect(&settings.dsn, settings.timeout).await?;
+        let mut conn = connect(settings).await?;
         let done = conn.batch_execute(&statements.join(";\n")).await;
         // MySQL quotes what it can not read, and that may be a password.
         let told = done.map_err(|error| anyhow::anyhow!("{}", self.without_passwords(&error)));

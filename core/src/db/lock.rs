@@ -48,7 +48,7 @@ impl NamedLock {
         purpose: &str,
         lease: Duration,
     ) -> Result<Self, StoreError> {
-        let mut conn = connect(&settings.dsn, settings.timeout).await?;
+        let mut conn = connect(settings).await?;
         let seconds = lease.as_secs().max(1);
         let name = bounded(settings.timeout, async {
             // A leader that is paused in the middle of an answer must lose its connection as fast as an idle one.

@@ -16,7 +16,11 @@ pub async fn create_database(settings: &MysqlSettings) {
     let Some((server, name)) = dsn.rsplit_once('/') else {
         return;
     };
-    let Ok(mut conn) = connect(&format!("{server}/"), settings.timeout).await else {
+    let on_server = MysqlSettings {
+        dsn: format!("{server}/"),
+        ..settings.clone()
+    };
+    let Ok(mut conn) = connect(&on_server).await else {
         return;
     };
     let quoted = name.replace('`', "``");
@@ -36,7 +40,7 @@ pub async fn create_database(settings: &MysqlSettings) {
 /// # Errors
 /// If MySQL is away, somebody else migrates for too long, or a migration fails; those before it stay.
 pub async fn migrate(settings: &MysqlSettings) -> anyhow::Result<Vec<String>> {
-    let mut conn = connect(&settings.dsn, settings.timeout).await?;
+    let mut conn = connect(settings).await?;
     wait_for_turn(&mut conn).await?;
     let mut harness = AsyncMigrationHarness::new(conn);
     let done = harness

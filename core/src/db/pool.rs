@@ -75,10 +75,11 @@ impl Db {
     pub fn new(settings: &MysqlSettings, encoding: Encoding) -> Result<Self, BuildError> {
         let timeout = settings.timeout;
         let mut config = ManagerConfig::default();
-        config.custom_setup = Box::new(move |dsn| {
-            let dsn = dsn.to_owned();
+        let wanted = settings.clone();
+        config.custom_setup = Box::new(move |_dsn| {
+            let settings = wanted.clone();
             async move {
-                connect(&dsn, timeout)
+                connect(&settings)
                     .await
                     .map_err(|error| diesel::ConnectionError::BadConnection(cause_of(&error)))
             }

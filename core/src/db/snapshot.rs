@@ -23,7 +23,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn open(settings: &MysqlSettings) -> Result<Self, StoreError> {
-        let mut conn = connect(&settings.dsn, settings.timeout).await?;
+        let mut conn = connect(settings).await?;
         let begin = conn.batch_execute(
             "SET SESSION transaction_isolation = 'REPEATABLE-READ', max_execution_time = 60000; \
              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",

@@ -1,6 +1,7 @@
 //! Every setting of every program, as plain data. `config.rs` reads them from the environment and checks them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::events::{Encoding, TopicNames};
@@ -62,12 +63,28 @@ pub struct MysqlSettings {
     pub pool_size: usize,
     /// `MYSQL_TIMEOUT`: how long a transaction, or waiting for a connection, may take.
     pub timeout: Duration,
+    /// `MYSQL_TLS` and `MYSQL_TLS_CA`.
+    pub tls: Tls,
+}
+
+/// Whether nobody on the way can read or change what is said to a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// Everybody can.
+    #[default]
+    Off,
+    /// Nobody can: the server proves by a certificate that it is the one whose name the address has, or nothing is said to it.
+    Required {
+        /// A PEM file with the certificates of who may vouch for it; without one those that are usual.
+        ca: Option<PathBuf>,
+    },
 }
 
 impl std::fmt::Debug for MysqlSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MysqlSettings")
             .field("pool_size", &self.pool_size)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
@@ -104,6 +121,37 @@ pub struct KafkaSettings {
     pub replication: i32,
     /// `EVENT_ENCODING`: `json` or `protobuf`.
     pub encoding: Encoding,
+    /// `KAFKA_SECURITY_PROTOCOL` and what belongs to it.
+    pub security: KafkaSecurity,
+}
+
+/// How Kafka is spoken to, and as whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KafkaSecurity {
+    /// `KAFKA_TLS_CA`, and whether `KAFKA_SECURITY_PROTOCOL` ends with SSL.
+    pub tls: Tls,
+    /// Who we are, if `KAFKA_SECURITY_PROTOCOL` begins with SASL.
+    pub sasl: Option<Sasl>,
+}
+
+/// A user of Kafka.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// `KAFKA_SASL_MECHANISM`: how the password is proved.
+    pub mechanism: &'static str,
+    /// `KAFKA_SASL_USERNAME`.
+    pub username: String,
+    /// `KAFKA_SASL_PASSWORD`. Secret; kept out of `Debug`.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sasl")
+            .field("mechanism", &self.mechanism)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who may use the API, and how much of it.

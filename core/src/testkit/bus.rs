@@ -12,7 +12,7 @@ use super::{eventually, setting};
 use crate::bus::{BusError, Producer, TailItem, delete_topics, ensure_topics, inspect};
 use crate::events::{Channel, Encoding, Envelope, Event, RawRecord, Topic, TopicNames, WireRecord};
 use crate::runtime::ids;
-use crate::runtime::settings::{ConsumerSettings, KafkaSettings, Settings};
+use crate::runtime::settings::{ConsumerSettings, KafkaSecurity, KafkaSettings, Settings};
 
 /// How long a test waits for something to arrive before it fails.
 const BOUND: Duration = Duration::from_secs(30);
@@ -35,6 +35,7 @@ impl TestBus {
             partitions: 3,
             replication: 1,
             encoding: Encoding::Json,
+            security: KafkaSecurity::default(),
         };
         ensure_topics(&settings)
             .await

@@ -15,7 +15,7 @@ use crate::db::{Conn, Db, StoreError, connect, migrate, outbox};
 use crate::domain::order::NewLine;
 use crate::domain::{Money, Order, Product, ProductId, User, UserId};
 use crate::events::{Encoding, StoredEvent};
-use crate::runtime::settings::MysqlSettings;
+use crate::runtime::settings::{MysqlSettings, Tls};
 use crate::runtime::{Program, ids};
 
 /// A MySQL database of a test's own, with all tables, dropped with this value.
@@ -62,17 +62,23 @@ impl TestDb {
         let name = format!("shop_test_{}", ids::fresh().simple());
         let dsn = server_dsn();
         let timeout = Duration::from_secs(20);
-        let mut conn = connect(&dsn, timeout)
+        let settings = MysqlSettings {
+            dsn,
+            pool_size: 8,
+            timeout,
+            tls: Tls::Off,
+        };
+        let mut conn = connect(&settings)
             .await
             .expect("MySQL is up: lab/engines/engines up");
         conn.batch_execute(&format!("CREATE DATABASE {name}"))
             .await
             .expect("a database");
-        let base = dsn.rsplit_once('/').map_or(dsn.as_str(), |(base, _)| base);
+        let server = settings.dsn.rsplit_once('/');
+        let server = server.map_or(&*settings.dsn, |(server, _)| server);
         let settings = MysqlSettings {
-            dsn: format!("{base}/{name}"),
-            pool_size: 8,
-            timeout,
+            dsn: format!("{server}/{name}"),
+            ..settings
         };
         migrate(&settings).await.expect("the migrations run");
         let db = Db::new(&settings, Encoding::Json).expect("a pool");
@@ -169,7 +175,7 @@ impl TestDb {
     /// # Panics
     /// If the server can not be reached.
     pub async fn session(&self) -> Session {
-        let conn = connect(&self.settings.dsn, self.settings.timeout).await;
+        let conn = connect(&self.settings).await;
         Session(conn.expect("MySQL is up"))
     }
 
@@ -287,7 +293,7 @@ impl Drop for TestDb {
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
-                let mut conn = connect(&settings.dsn, settings.timeout).await?;
+                let mut conn = connect(&settings).await?;
                 let left = unsent_types(&mut conn).await?;
                 conn.batch_execute(&format!("DROP DATABASE {name}")).await?;
                 for user in users {

@@ -30,7 +30,7 @@ async fn tables(db: &TestDb) -> Vec<Column> {
 
 async fn admin(db: &TestDb) -> Conn {
     let settings = db.settings();
-    let conn = connect(&settings.dsn, settings.timeout).await;
+    let conn = connect(settings).await;
     conn.expect("MySQL is up")
 }
 
@@ -76,7 +76,7 @@ async fn every_program_may_do_what_it_must_and_nothing_else() {
     let mut refused = 0;
     for program in Program::ALL {
         let settings = db.settings_as(program).await;
-        let mut conn = connect(&settings.dsn, settings.timeout)
+        let mut conn = connect(&settings)
             .await
             .expect("the program's user may come in");
         for of in &tables {
@@ -135,9 +135,7 @@ async fn granting_again_takes_away_what_was_granted_by_hand() {
         .await
         .expect("a grant");
     let read = "SELECT * FROM users LIMIT 0";
-    let mut conn = connect(&settings.dsn, settings.timeout)
-        .await
-        .expect("it may come in");
+    let mut conn = connect(&settings).await.expect("it may come in");
     assert!(!is_denied(&mut conn, read).await);
 
     // Users that are not there have nothing to lose.

@@ -10,5 +10,6 @@ mod pool;
 mod products;
 mod settle;
 mod stock;
+mod tls;
 mod users;
 mod views;

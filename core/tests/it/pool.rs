@@ -103,7 +103,7 @@ async fn a_commit_without_an_answer_is_in_doubt_and_an_earlier_failure_is_not() 
                     tx,
                 )
                 .await?;
-                let mut other = shop_core::db::connect(&settings.dsn, settings.timeout).await?;
+                let mut other = shop_core::db::connect(settings).await?;
                 let kill = diesel::sql_query(format!("KILL CONNECTION {own}"));
                 diesel_async::RunQueryDsl::execute(kill, &mut other).await?;
                 if !succeeds {

@@ -13,7 +13,7 @@ use shop_core::domain::order::{Actor, Shortage};
 use shop_core::domain::stock::{Decision, HoldState, OrderFacts, Units};
 use shop_core::domain::{EventId, Order, OrderStatus};
 use shop_core::events::{Encoding, EventType};
-use shop_core::runtime::settings::MysqlSettings;
+use shop_core::runtime::settings::{MysqlSettings, Tls};
 use shop_core::runtime::{clock, ids};
 use shop_core::testkit::TestDb;
 
@@ -199,6 +199,7 @@ async fn a_batch_that_asks_nothing_does_not_ask_mysql() {
         dsn: "mysql://nobody:x@127.0.0.1:1/nothing".to_owned(),
         pool_size: 1,
         timeout: Duration::from_secs(1),
+        tls: Tls::Off,
     };
     let db = Db::new(&nowhere, Encoding::Json).expect("good settings");
     let verdicts = settle_verdicts(&db, clock::now(), "test", &[]).await;

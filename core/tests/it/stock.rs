@@ -237,7 +237,7 @@ async fn stock_is_decided_while_somebody_changes_the_product() {
     let mug = db.product(3).await;
     let order = db.order(customer.id, mug.id, 2).await;
     let settings = db.settings();
-    let mut editor = shop_core::db::connect(&settings.dsn, settings.timeout)
+    let mut editor = shop_core::db::connect(settings)
         .await
         .expect("a connection");
     editor

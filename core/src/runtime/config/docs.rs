@@ -55,7 +55,7 @@ fn page() -> String {
             page,
             "| `{name}` | {default} | {expected} | {} | {} |",
             readers(setting),
-            setting.doc
+            told(setting)
         );
     }
     page.push_str(DOCS_TAIL);
@@ -66,6 +66,16 @@ fn page() -> String {
     }
     page.push_str(DOCS_END);
     page
+}
+
+/// What it is for, and that it is secret.
+fn told(setting: &Setting) -> String {
+    let Setting { name, doc, .. } = setting;
+    if setting.secret {
+        format!("{doc}; secret, and `{name}_FILE` can name a file with it instead")
+    } else {
+        (*doc).to_owned()
+    }
 }
 
 fn default_in_markdown(setting: &Setting, per_program: &str) -> String {
@@ -92,7 +102,8 @@ fn readme() -> String {
         let _ = writeln!(
             table,
             "| `{}` | {default} | {} |",
-            setting.name, setting.doc
+            setting.name,
+            told(setting)
         );
     }
     format!("{before}{README_BEGIN}{table}{README_END}{after}")
@@ -133,7 +144,7 @@ fn example() -> String {
         let _ = write!(
             example,
             "\n# {}. Expected: {}. Read by: {}.\n#{}={default}\n",
-            setting.doc,
+            told(setting),
             parse::expected(setting.kind),
             readers(setting),
             setting.name

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod docs;
 mod parse;
+mod protect;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,7 @@ impl Settings {
                 dsn: reader.checked(&table::MYSQL_DSN, parse::mysql_dsn),
                 pool_size: reader.number(&table::MYSQL_POOL_SIZE),
                 timeout: reader.time(&table::MYSQL_TIMEOUT),
+                tls: reader.mysql_tls(),
             },
             mongo: MongoSettings {
                 uri: reader.checked(&table::MONGO_URI, parse::mongo_uri),
@@ -93,6 +95,7 @@ impl Settings {
                 partitions: reader.number(&table::TOPIC_PARTITIONS),
                 replication: reader.number(&table::TOPIC_REPLICATION),
                 encoding: reader.simple::<Encoding>(&table::EVENT_ENCODING, parse::encoding),
+                security: reader.kafka_security(),
             },
             outbox: OutboxSettings {
                 poll_interval: reader.time(&table::OUTBOX_POLL_INTERVAL),
@@ -143,6 +146,7 @@ impl Settings {
             idempotency_ttl,
             shutdown_grace,
         };
+        reader.want_protection(&settings);
         if reader.errors.is_empty() {
             Ok(settings)
         } else {
@@ -210,8 +214,13 @@ impl<'a> Reader<'a> {
 
     /// The variable's value, or what holds without it. `None` if there is no such thing; then an error is noted where one is due.
     fn text(&mut self, setting: &Setting) -> Option<String> {
-        if let Some(value) = (self.lookup)(setting.name).filter(|value| !value.is_empty()) {
-            return Some(value);
+        match self.given(setting) {
+            Ok(None) => {}
+            Ok(given) => return given,
+            Err(problem) => {
+                self.errors.push(problem);
+                return None;
+            }
         }
         match setting.fallback {
             Fallback::DevelopmentOnly(_) if self.environment == Environment::Production => {
@@ -227,16 +236,32 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What the variable says, or the file that it names; else what is wrong.
+    fn given(&self, setting: &Setting) -> Result<Option<String>, String> {
+        let name = setting.name;
+        let value = |name: &str| (self.lookup)(name).filter(|value| !value.is_empty());
+        let file = setting.secret.then(|| value(&format!("{name}_FILE")));
+        match (value(name), file.flatten()) {
+            (plain, None) => Ok(plain),
+            (Some(_), Some(_)) => Err(format!(
+                "{name} and {name}_FILE are both set: one of them is enough"
+            )),
+            (None, Some(file)) => match protect::secret_in(&file) {
+                Ok(secret) => Ok(Some(secret)),
+                Err(error) => Err(format!("{name}_FILE can not be {file:?}: {error}")),
+            },
+        }
+    }
+
     fn reject(&mut self, setting: &Setting, given: &str, expected: &str) {
         let name = setting.name;
-        self.errors
-            .push(if matches!(setting.kind, Kind::MysqlDsn | Kind::MongoUri) {
-                format!("{name} can not be used (its value is secret and not shown): {expected}")
-            } else {
-                let shown: String = given.chars().take(SHOWN_CHARS).collect();
-                let more = if shown.len() < given.len() { "…" } else { "" };
-                format!("{name} can not be {shown:?}{more}: expected {expected}")
-            });
+        self.errors.push(if setting.secret {
+            format!("{name} can not be used (its value is secret and not shown): {expected}")
+        } else {
+            let shown: String = given.chars().take(SHOWN_CHARS).collect();
+            let more = if shown.len() < given.len() { "…" } else { "" };
+            format!("{name} can not be {shown:?}{more}: expected {expected}")
+        });
     }
 
     fn get<T>(&mut self, setting: &Setting, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {

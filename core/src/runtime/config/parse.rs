@@ -20,6 +20,13 @@ pub fn expected(kind: Kind) -> String {
         Kind::Environment => "development or production".to_owned(),
         Kind::MysqlDsn => MYSQL_FORM.to_owned(),
         Kind::MongoUri => MONGO_FORM.to_owned(),
+        Kind::Choice(words) => match words {
+            [] => "nothing".to_owned(),
+            [only] => (*only).to_owned(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        },
+        Kind::File => "the path of a file that can be read".to_owned(),
+        Kind::Text => "a text".to_owned(),
         Kind::Brokers => "host:port, or several of them with commas between".to_owned(),
         Kind::TopicPrefix => {
             "letters, digits, dots, hyphens and underscores, at most 100".to_owned()
@@ -95,6 +102,10 @@ pub fn topic_prefix(text: &str) -> Option<TopicNames> {
     (text.len() <= 100 && text.bytes().all(legal)).then(|| TopicNames::with_prefix(text))
 }
 
+pub fn choice(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    words.iter().find(|word| **word == text).copied()
+}
+
 pub fn brokers(text: &str) -> Option<String> {
     let brokers: Vec<&str> = text.split(',').map(str::trim).collect();
     let good = brokers.iter().all(|broker| {
@@ -163,9 +174,10 @@ pub fn mysql_dsn(text: &str) -> Result<String, String> {
     let Some(rest) = text.strip_prefix("mysql://") else {
         return wrong("it does not begin with mysql://");
     };
-    let rest = rest
-        .split_once('?')
-        .map_or(rest, |(before, _parameters)| before);
+    let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+    if options.split('&').any(is_about_tls) {
+        return wrong("TLS is for MYSQL_TLS and MYSQL_TLS_CA to say, not for the address");
+    }
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
     let Some((login, server)) = authority.rsplit_once('@') else {
         return wrong("the user is missing (in a password, write / as %2F, ? as %3F and @ as %40)");
@@ -182,6 +194,15 @@ pub fn mysql_dsn(text: &str) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+/// Whether an option of the driver would change whether, or of whom, a certificate is wanted.
+fn is_about_tls(option: &str) -> bool {
+    let name = option.split('=').next().unwrap_or_default();
+    matches!(
+        name,
+        "require_ssl" | "verify_ca" | "verify_identity" | "built_in_roots"
+    )
 }
 
 /// `user:password@tcp(host:port)/database?parameters` in the form that is read, the password as `…`.
@@ -290,7 +311,7 @@ mod tests {
             "mysql://root@localhost/shop",
             "mysql://a:@[::1]:3306/shop",
             "mysql://a:b@h_1/s?x=/y@z",
-            "mysql://ann:p%40ss@db.example:3306/orders?require_ssl=true",
+            "mysql://ann:p%40ss@db.example:3306/orders?compression=fast",
         ] {
             assert_eq!(mysql_dsn(good).as_deref(), Ok(good));
         }
@@ -305,6 +326,7 @@ mod tests {
             ("mysql://a:hush@h:3306", "database"),
             ("mysql://a:hush@h:3306/", "database"),
             ("mysql://a:hush@h:3306/s/t", "database"),
+            ("mysql://a:hush@h/s?x=y&verify_ca=false", "MYSQL_TLS"),
             // A socket has no form as a URL.
             ("a:hush@unix(/run/mysql.sock)/s", "mysql://"),
         ] {

@@ -13,6 +13,8 @@ pub struct Setting {
     pub fallback: Fallback,
     /// What may be in it.
     pub kind: Kind,
+    /// Whether its value is shown to nobody. Then it can also be in a file, which the variable of this name with `_FILE` names.
+    pub secret: bool,
     /// Which programs read it.
     pub readers: &'static [Program],
     /// What it does, for whoever sets it: one sentence without a full stop.
@@ -35,10 +37,16 @@ pub enum Fallback {
 pub enum Kind {
     /// `development` or `production`.
     Environment,
-    /// The address of MySQL as a URL. Secret.
+    /// The address of MySQL as a URL.
     MysqlDsn,
-    /// The address of `MongoDB` as a URL. Secret.
+    /// The address of `MongoDB` as a URL.
     MongoUri,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// The path of a file, or nothing.
+    File,
+    /// Any text, or nothing.
+    Text,
     /// Addresses of brokers.
     Brokers,
     /// What topics' names begin with.
@@ -110,14 +118,19 @@ const fn s(seconds: u64) -> Duration {
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
+const fn is_marked(marks: &[&str]) -> bool {
+    !marks.is_empty()
+}
+
 macro_rules! settings {
-    ($($name:ident = $fallback:expr, $kind:expr, $readers:expr, $doc:literal;)*) => {
+    ($($name:ident $(($mark:ident))? = $fallback:expr, $kind:expr, $readers:expr, $doc:literal;)*) => {
         $(
             #[doc = concat!("`", stringify!($name), "`: ", $doc, ".")]
             pub const $name: Setting = Setting {
                 name: stringify!($name),
                 fallback: $fallback,
                 kind: $kind,
+                secret: is_marked(&[$(stringify!($mark))?]), // the only mark there is
                 readers: $readers,
                 doc: $doc,
             };
@@ -136,14 +149,18 @@ settings! {
     LOG = Value("info"), Kind::LogFilter, ALL_PROGRAMS,
         "Which log lines are written: a level, or levels by module as in info,shop_core::bus=debug";
 
-    MYSQL_DSN = DevelopmentOnly("mysql://shop:shop@127.0.0.1:43306/shop"), Kind::MysqlDsn, WRITERS,
-        "The write side; secret";
+    MYSQL_DSN (secret) = DevelopmentOnly("mysql://shop:shop@127.0.0.1:43306/shop"), Kind::MysqlDsn, WRITERS,
+        "The write side; every program has a user of its own there (see api grants)";
     MYSQL_POOL_SIZE = Value("16"), Number(1, 512), WRITERS,
         "Connections to MySQL, at most";
     MYSQL_TIMEOUT = Value("5s"), Time(ms(50), s(MINUTE)), WRITERS,
         "How long a transaction, or waiting for a connection, may take";
-    MONGO_URI = DevelopmentOnly("mongodb://127.0.0.1:47017/shop"), Kind::MongoUri, VIEWERS,
-        "The views; secret";
+    MYSQL_TLS = Value("off"), Kind::Choice(&["off", "required"]), WRITERS,
+        "Whether MySQL is spoken to over TLS, and its certificate checked";
+    MYSQL_TLS_CA = Value(""), Kind::File, WRITERS,
+        "Certificates of who may vouch for MySQL, in PEM; without it those that browsers trust";
+    MONGO_URI (secret) = DevelopmentOnly("mongodb://127.0.0.1:47017/shop"), Kind::MongoUri, VIEWERS,
+        "The views; with user, password and TLS as MongoDB has them, tls=true&tlsCAFile=/path among the options";
     MONGO_POOL_SIZE = Value("32"), Number(1, 1_000), VIEWERS,
         "Connections to MongoDB, at most";
     MONGO_TIMEOUT = Value("3s"), Time(ms(50), s(MINUTE)), VIEWERS,
@@ -151,6 +168,18 @@ settings! {
 
     KAFKA_BROKERS = DevelopmentOnly("127.0.0.1:49092"), Kind::Brokers, ALL_PROGRAMS,
         "Brokers to ask first";
+    KAFKA_SECURITY_PROTOCOL = Value("PLAINTEXT"), Kind::Choice(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), ALL_PROGRAMS,
+        "How Kafka is spoken to: with SSL over TLS and its certificate checked, with SASL as a user";
+    KAFKA_TLS_CA = Value(""), Kind::File, ALL_PROGRAMS,
+        "Certificates of who may vouch for Kafka, in PEM; without it those that the system trusts";
+    KAFKA_SASL_MECHANISM = Value("SCRAM-SHA-512"), Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), ALL_PROGRAMS,
+        "How the password is proved to Kafka";
+    KAFKA_SASL_USERNAME = Value(""), Kind::Text, ALL_PROGRAMS,
+        "The user in Kafka";
+    KAFKA_SASL_PASSWORD (secret) = Value(""), Kind::Text, ALL_PROGRAMS,
+        "The password of the user in Kafka";
+    PLAINTEXT_SERVERS = Value("no"), Kind::Choice(&["no", "yes"]), ALL_PROGRAMS,
+        "Whether production may speak to a server on another machine without TLS, as on a network that is trusted itself";
     TOPIC_PREFIX = Value(""), Kind::TopicPrefix, ALL_PROGRAMS,
         "What the names of topics and groups begin with; keeps several shops on one broker apart";
     TOPIC_PARTITIONS = Value("3"), Number(1, 1_000), API,

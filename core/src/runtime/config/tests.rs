@@ -122,7 +122,7 @@ fn what_is_given_is_read() {
     let settings = read(&[
         (
             "MYSQL_DSN",
-            "mysql://ann:p%40ss@db.example:3306/orders?require_ssl=true",
+            "mysql://ann:p%40ss@db.example:3306/orders?compression=fast",
         ),
         (
             "MONGO_URI",
@@ -139,7 +139,7 @@ fn what_is_given_is_read() {
     .expect("good settings");
     assert_eq!(
         settings.mysql.dsn,
-        "mysql://ann:p%40ss@db.example:3306/orders?require_ssl=true"
+        "mysql://ann:p%40ss@db.example:3306/orders?compression=fast"
     );
     assert_eq!(
         settings.mysql.pool_size, 16,
@@ -380,6 +380,8 @@ fn every_declared_setting_is_read() {
         asked.borrow_mut().insert(name.to_owned());
         None
     });
-    let declared: BTreeSet<_> = ALL.iter().map(|setting| setting.name.to_owned()).collect();
+    let mut declared: BTreeSet<_> = ALL.iter().map(|setting| setting.name.to_owned()).collect();
+    let secret = ALL.iter().filter(|setting| setting.secret);
+    declared.extend(secret.map(|setting| format!("{}_FILE", setting.name)));
     assert_eq!(*asked.borrow(), declared);
 }
