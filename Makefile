@@ -6,7 +6,7 @@ ENGINES := lab/engines/engines
 WITH_ENGINES := lab/engines/with-engines
 RUN := lab/run/run
 
-# schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT, live reads KILL, ROLL, SLOW,
+# schema-check compares with this git ref or file. demo reads ORDERS, KILL, PAUSE, RACE, FRESH, REBUILD and PLANT, live reads KILL, ROLL, SLOW, TOKENS,
 # SUBSCRIBERS and SECONDS; ci asks for fewer orders.
 BASE ?= HEAD
 # PROFILE=release for figures: demo and live then run what a deployment runs. The first build of it takes a quarter of an hour.
@@ -17,7 +17,7 @@ CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live bench-live chaos sim ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live bench-live bench-hostile chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -71,10 +71,12 @@ demo: build ## orders through real clients, then an independent check; ORDERS=20
 	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) --bin demo
 clients: build ## the GraphQL clients that people use, from npm and PyPI, each against the programs
 	@lab/clients/run
-live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, SUBSCRIBERS=n SECONDS=n
+live: build ## a thousand subscribers while copies of the API are killed; ROLL=1, SLOW=1, TOKENS=1, SUBSCRIBERS=n SECONDS=n
 	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) --bin live
 bench-live: build ## what ten thousand subscribers cost, beside a plain broadcast and Node's graphql-ws; SUBSCRIBERS=n ROUNDS=n
 	@lab/bench/run
+bench-hostile: assets ## what it costs to refuse hostile requests, beside { __typename }; below twice as much
+	@cargo build -q --release --workspace --bins && cargo run -q --release --bin bench-hostile
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"

@@ -5,7 +5,9 @@
 pub mod grants;
 pub mod graphql;
 pub mod http;
+pub mod identity;
 pub mod live;
 pub mod migrate;
 pub mod seed;
 pub mod serve;
+pub mod token;

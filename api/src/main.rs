@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use shop_api::{grants, graphql, migrate, seed, serve};
+use shop_api::{grants, graphql, migrate, seed, serve, token};
 use shop_core::runtime::{self, ConfigErrors, EXIT_USAGE, Program, Settings, healthcheck};
 
 /// The shop's GraphQL server. Settings come from the environment; see docs/settings.md.
@@ -25,6 +25,8 @@ enum Task {
     Grants(grants::Users),
     /// Fills an empty shop with a few products and two users, and prints a first mutation to paste
     Seed,
+    /// Prints a token to try the shop with, signed with the development's secret; not in production
+    Token(token::Arguments),
     /// Prints schema.graphql
     Schema,
     /// Asks the server at `HEALTH_ADDR` whether it is alive
@@ -57,6 +59,10 @@ fn main() -> ExitCode {
             Err(errors) => refuse(&errors),
         },
         Task::Seed => runtime::main(Program::Api, seed::run),
+        Task::Token(arguments) => match Settings::from_env_for(Program::Api) {
+            Ok(settings) => token::print(&settings, &arguments),
+            Err(errors) => refuse(&errors),
+        },
         Task::Schema => {
             print!("{}", graphql::sdl());
             ExitCode::SUCCESS

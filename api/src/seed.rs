@@ -7,8 +7,11 @@ use shop_core::commands::Call;
 use shop_core::commands::products::{CreateProduct, create_product};
 use shop_core::commands::users::{CreateUser, create_user};
 use shop_core::db::{Db, StoreError, products, users};
-use shop_core::domain::{Currency, Money, Product, User};
+use shop_core::domain::{Currency, Money, Product, User, UserId};
 use shop_core::runtime::{Runtime, trace};
+
+use crate::identity::Role;
+use crate::identity::demo::{Signer, Tokens, user_of};
 
 /// Name, e-mail address.
 const USERS: [(&str, &str); 2] = [
@@ -53,11 +56,27 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let db =
         Db::new(&settings.mysql, settings.kafka.encoding).context("failed to make the pool")?;
     let (customers, catalogue) = fill(&db).await?;
+    let customer = customers.first().map(|user| user.id);
+    let customer = customer.unwrap_or_else(|| user_of(Role::Customer));
+    let tokens = Signer::new(settings.environment, &settings.identity)
+        .and_then(|signer| Tokens::sign(&signer, customer));
+    let addr = settings.http_addr.to_string();
     print!(
         "{}",
-        text(&customers, &catalogue, &settings.http_addr.to_string())
+        text(&customers, &catalogue, tokens.ok().as_ref(), &addr)
     );
     Ok(())
+}
+
+/// The user that was there first, if there is any.
+///
+/// # Errors
+/// If the write side is away.
+pub async fn first_user(db: &Db) -> Result<Option<UserId>, StoreError> {
+    db.transaction("first_user", async |tx| {
+        Ok(users::first(tx, 1).await?.pop().map(|user| user.id))
+    })
+    .await
 }
 
 /// What is in the shop, oldest first; put there if there was nothing.
@@ -104,7 +123,7 @@ async fn read(db: &Db) -> Result<(Vec<User>, Vec<Product>), StoreError> {
 }
 
 /// The text: what is there, and a first order to place.
-fn text(customers: &[User], catalogue: &[Product], addr: &str) -> String {
+fn text(customers: &[User], catalogue: &[Product], tokens: Option<&Tokens>, addr: &str) -> String {
     let mut text = String::from("In the shop:\n\n");
     for user in customers {
         let _ = writeln!(text, "  {}  {}", user.id, user.name); // writing to a String can not fail
@@ -116,27 +135,36 @@ fn text(customers: &[User], catalogue: &[Product], addr: &str) -> String {
             product.id, product.name, product.price
         );
     }
-    let (Some(customer), Some(product)) = (customers.first(), catalogue.first()) else {
+    let Some(tokens) = tokens else {
+        return text; // they come from somebody's login
+    };
+    text.push_str("\nTokens to try it with, good for 12 hours; the pages have them already:\n\n");
+    for (role, token) in tokens.by_role() {
+        let _ = writeln!(text, "  {:<9} {token}", role.word());
+    }
+    let Some(product) = catalogue.first() else {
         return text;
     };
     let mutation = format!(
-        "mutation {{\n  createOrder(input: {{\n    customerId: \"{}\"\n    lines: [{{ productId: \"{}\", quantity: 2 }}]\n  }}) {{\n    \
+        "mutation {{\n  createOrder(input: {{\n    lines: [{{ productId: \"{}\", quantity: 2 }}]\n  }}) {{\n    \
          order {{ id status total {{ amount currencyCode }} }}\n    errors {{ message code path }}\n  }}\n}}\n",
-        customer.id, product.id
+        product.id
     );
     let line = mutation.split_whitespace().collect::<Vec<_>>().join(" ");
     let body = serde_json::json!({ "query": line });
     let _ = write!(
         text,
         "\nA first order, to paste into http://{addr}/ :\n\n{mutation}\nThe same with curl:\n\n\
-         curl -s http://{addr}/graphql -H 'content-type: application/json' -d '{body}'\n"
+         curl -s http://{addr}/graphql -H 'content-type: application/json' -H 'authorization: Bearer {}' -d '{body}'\n",
+        tokens.by_role()[0].1
     );
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use shop_core::domain::{ProductId, Timestamp, UserId};
+    use shop_core::domain::{ProductId, Timestamp};
+    use shop_core::runtime::Settings;
 
     use super::*;
 
@@ -152,7 +180,10 @@ mod tests {
             currency: "EUR".parse().expect("EUR"),
         };
         let product = Product::create(product_id, now, "Mug", "", price).expect("a product");
-        let text = text(&[user], &[product], "127.0.0.1:4000");
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        let signer = Signer::new(settings.environment, &settings.identity);
+        let tokens = Tokens::sign(&signer.expect("a signer"), user.id).expect("tokens");
+        let text = text(&[user], &[product], Some(&tokens), "127.0.0.1:4000");
         let (_, body) = text.split_once(" -d '").expect("a curl line");
         let (body, _) = body.split_once('\'').expect("its end");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON in single quotes");
@@ -166,6 +197,6 @@ mod tests {
 
     #[test]
     fn an_empty_shop_is_no_reason_to_fail() {
-        assert!(text(&[], &[], "127.0.0.1:4000").starts_with("In the shop:"));
+        assert!(text(&[], &[], None, "127.0.0.1:4000").starts_with("In the shop:"));
     }
 }

@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use shop_core::db::Db;
 use shop_core::runtime::Runtime;
+use shop_core::runtime::settings::{Settings, TokenKeys};
 use shop_core::views::Views;
 use tokio::net::TcpListener;
 
 use crate::graphql::{App, schema};
+use crate::http::assets::{self, Demo};
 use crate::http::execute::Engine;
 use crate::http::{self, router};
+use crate::identity::Verifier;
+use crate::identity::demo::Signer;
 use crate::live::Live;
 use crate::live::feed::Feed;
 
@@ -23,7 +27,7 @@ pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
     let addr = runtime.settings.http_addr;
     let listener = TcpListener::bind(addr).await;
     let listener = listener.with_context(|| format!("failed to listen on HTTP_ADDR {addr}"))?;
-    announce(&listener)?;
+    announce(&listener, &runtime.settings)?;
     // Last, so that who is alive can be reached.
     let addr = runtime.health.listen(runtime.settings.health_addr).await?;
     tracing::info!(health.addr = %addr, "health and figures are at http://{addr}/");
@@ -46,11 +50,18 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
     let views = Views::connect(&settings.mongo, program.as_str()).await?;
     let (live, feed) = (Live::new(&settings.kafka), Feed::new());
     register(&health, &db, &views, &feed);
+    let verifier = Verifier::new(&settings.identity);
+    verifier.probe_for(&health);
+    let verifying = tokio::spawn({
+        let verifier = verifier.clone();
+        async move { verifier.run().await }
+    });
 
     let reading = tokio::spawn({
         let (feed, live, kafka) = (feed.clone(), live.clone(), settings.kafka.clone());
         async move { feed.run(&kafka, &live).await }
     });
+    let pages = (settings.edge.explorers).then(|| assets::router(demo(&settings, &db)));
     let app = App {
         db,
         views: views.clone(),
@@ -58,28 +69,35 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
         idempotency_ttl: settings.idempotency_ttl,
         read_your_write_timeout: settings.read_your_write_timeout,
     };
-    let schema = schema(app, settings.environment);
+    let schema = schema(app, settings.edge.introspection);
     let engine = Engine::new(schema, views, settings.request_timeout);
-    let routes = router(
-        engine.clone(),
-        &shutdown,
-        settings.environment,
-        &settings.edge,
-    );
-    let served = http::serve(listener, routes, &engine, &shutdown).await;
+    let routes = router(engine.clone(), verifier, &shutdown, pages, &settings.edge);
+    http::serve(listener, routes, &engine, &settings.edge, &shutdown).await;
     reading.abort();
-    served.context("failed to serve")
+    verifying.abort();
+    Ok(())
 }
 
-fn announce(listener: &TcpListener) -> anyhow::Result<()> {
+fn announce(listener: &TcpListener, settings: &Settings) -> anyhow::Result<()> {
     let addr: SocketAddr = listener
         .local_addr()
         .context("failed to read the address")?;
-    if !addr.ip().is_loopback() {
-        tracing::warn!(http.addr = %addr, "HTTP_ADDR is no loopback address, and there is no authentication: whoever reaches it may use the API");
+    let everybody_knows = matches!(settings.identity.keys, TokenKeys::EverybodyKnows);
+    if everybody_knows && !addr.ip().is_loopback() {
+        tracing::warn!(http.addr = %addr, "HTTP_ADDR is no loopback address, and tokens are verified with the secret that everybody knows: set JWT_SECRET or JWT_JWKS");
     }
     tracing::info!(http.addr = %addr, "listening on http://{addr}/");
     Ok(())
+}
+
+/// What signs tokens for the pages: only with the secret that everybody knows, never with one that counts elsewhere.
+fn demo(settings: &Settings, db: &Db) -> Option<Demo> {
+    if !matches!(settings.identity.keys, TokenKeys::EverybodyKnows) {
+        return None;
+    }
+    let signer = Signer::new(settings.environment, &settings.identity).ok()?;
+    let db = db.clone();
+    Some(Demo { signer, db })
 }
 
 fn register(health: &shop_core::runtime::Health, db: &Db, views: &Views, feed: &Feed) {

@@ -1,7 +1,8 @@
 # A root file system of Debian sid holds the servers that the host's own release does not have.
 # shellcheck shell=bash
 
-ROOTFS_PACKAGES=(mysql-server-core mysql-client-core postgresql-18-documentdb)
+# openssl, which the others bring too, makes the certificates of MySQL.
+ROOTFS_PACKAGES=(mysql-server-core mysql-client-core postgresql-18-documentdb openssl)
 ROOTFS=$SHOP_CACHE/rootfs-1 # raise the number when the recipe below changes
 
 # The machine's own sources say where Debian comes from.

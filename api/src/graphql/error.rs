@@ -4,12 +4,15 @@
 //! document in `tests/it/documents` that asks for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::{ScalarType as _, ServerError, Value};
 use shop_core::domain::{OrderId, Timestamp, Version};
 use shop_core::events::TraceParent;
 
+use super::rules::Forbidden;
 use super::scalar::{DateTime, rfc3339};
+use crate::identity::Denied;
 use crate::live::cursor::BadCursor;
 
 /// Why an operation could not be answered. `Display` is what the client reads, and holds nothing of the inside.
@@ -49,10 +52,21 @@ pub enum ApiError {
         /// The time now.
         now: Timestamp,
     },
+    /// Nobody is known to ask, or not any more.
+    Unauthenticated(Denied),
+    /// Whoever asks may not do this.
+    Forbidden(Forbidden),
     /// One socket holds as many subscriptions as it may.
     TooManySubscriptions,
     /// The request took longer than its deadline; a mutation may still take effect.
     DeadlineExceeded,
+    /// A client has used up what it may cost.
+    RateLimited {
+        /// Until there is as much again.
+        wait: Duration,
+    },
+    /// As many operations run as may.
+    Overloaded,
     /// A server did not say whether a change was made.
     OutcomeUnknown(Arc<anyhow::Error>),
     /// A server that we need is away.
@@ -99,8 +113,12 @@ impl ApiError {
             Self::NotYet { .. } => code::NOT_YET,
             Self::BeforeCreation { .. } => code::BEFORE_CREATION,
             Self::InTheFuture { .. } => code::IN_THE_FUTURE,
+            Self::Unauthenticated(_) => code::UNAUTHENTICATED,
+            Self::Forbidden(_) => code::FORBIDDEN,
             Self::TooManySubscriptions => code::TOO_MANY_SUBSCRIPTIONS,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
+            Self::RateLimited { .. } => code::RATE_LIMITED,
+            Self::Overloaded => code::OVERLOADED,
             Self::OutcomeUnknown(_) => code::OUTCOME_UNKNOWN,
             Self::Unavailable(_) => code::UNAVAILABLE,
             Self::Internal(_) => code::INTERNAL,
@@ -111,7 +129,12 @@ impl ApiError {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::NotYet { .. } | Self::DeadlineExceeded | Self::Unavailable(_)
+            Self::NotYet { .. }
+                | Self::DeadlineExceeded
+                | Self::RateLimited { .. }
+                | Self::Overloaded
+                | Self::Unavailable(_)
+                | Self::Unauthenticated(Denied::Unavailable)
         )
     }
 
@@ -129,6 +152,8 @@ impl ApiError {
             Self::InvalidCursor(_) => vec![("argument", "after".into())],
             Self::BeforeCreation { created_at, .. } => vec![("createdAt", time(created_at))],
             Self::InTheFuture { now, .. } => vec![("now", time(now))],
+            Self::RateLimited { wait } => vec![("retryAfterMs", millis(*wait).into())],
+            Self::Overloaded => vec![("retryAfterMs", 1_000.into())],
             _ => Vec::new(),
         }
     }
@@ -161,9 +186,19 @@ impl std::fmt::Display for ApiError {
                 rfc3339(*at),
                 rfc3339(*now)
             ),
+            Self::Unauthenticated(denied) => denied.fmt(f),
+            Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::TooManySubscriptions => f.write_str("this connection has too many subscriptions"),
             Self::DeadlineExceeded => f.write_str(
                 "the request took too long; a mutation may still take effect, so look before trying again",
+            ),
+            Self::RateLimited { wait } => write!(
+                f,
+                "you have asked for more than you may cost per minute; try again in {} ms",
+                millis(*wait)
+            ),
+            Self::Overloaded => f.write_str(
+                "the server has as much to do as it can; nothing was done, so try again in a second",
             ),
             Self::Unavailable(_) => f.write_str("a server is away; try again in a moment"),
             Self::OutcomeUnknown(_) => f.write_str(
@@ -183,6 +218,11 @@ pub fn nullable<T: From<F>, F>(found: Result<Option<F>, ApiError>) -> Nullable<T
     Some(found.transpose()?.map(T::from))
 }
 
+/// Whole milliseconds, and never too few.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
 /// The words in `extensions.code`.
 pub mod code {
     /// The document is not GraphQL.
@@ -191,6 +231,16 @@ pub mod code {
     pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
     /// The document asks for more than the limits allow.
     pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+    /// The document is longer than the limits allow.
+    pub const DOCUMENT_TOO_LARGE: &str = "DOCUMENT_TOO_LARGE";
+    /// The variables hold more than the limits allow.
+    pub const VARIABLES_TOO_LARGE: &str = "VARIABLES_TOO_LARGE";
+    /// The HTTP request's body is longer than the settings allow.
+    pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
+    /// A client has used up what it may cost per minute.
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
+    /// As many operations run as may.
+    pub const OVERLOADED: &str = "OVERLOADED";
     /// The HTTP request is not one GraphQL request in JSON.
     pub const BAD_REQUEST: &str = "BAD_REQUEST";
     /// The answer is larger than what is sent over a socket or event stream.
@@ -207,6 +257,10 @@ pub mod code {
     pub const BEFORE_CREATION: &str = "BEFORE_CREATION";
     /// An order is asked for as of a time that has not come yet.
     pub const IN_THE_FUTURE: &str = "IN_THE_FUTURE";
+    /// There is no token, or none that is good: ask again with a fresh one.
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    /// The token's role may not do this.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
     /// One socket holds as many subscriptions as it may.
     pub const TOO_MANY_SUBSCRIPTIONS: &str = "TOO_MANY_SUBSCRIPTIONS";
     /// The request took longer than its deadline.
@@ -292,7 +346,11 @@ fn log(error: &ApiError, trace: &TraceParent) {
         | ApiError::NotYet { .. }
         | ApiError::BeforeCreation { .. }
         | ApiError::InTheFuture { .. }
-        | ApiError::TooManySubscriptions => {}
+        | ApiError::Unauthenticated(_)
+        | ApiError::Forbidden(_)
+        | ApiError::TooManySubscriptions
+        | ApiError::RateLimited { .. }
+        | ApiError::Overloaded => {}
     }
 }
 

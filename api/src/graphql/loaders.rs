@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use shop_core::domain::{Product, ProductId, StockLevel, User, UserId};
+use shop_core::domain::{Product, ProductId, Scope, StockLevel, User, UserId};
 use shop_core::views::{ViewError, Views};
 
 use super::error::ApiError;
@@ -32,10 +32,10 @@ pub struct Loaders {
 }
 
 impl Loaders {
-    /// Loaders over the views.
-    pub fn new(views: &Views) -> Self {
+    /// Loaders over the views, of users as far as a scope reaches.
+    pub fn new(views: &Views, scope: Scope) -> Self {
         Self {
-            users: loader(UserLoader(views.clone())),
+            users: loader(UserLoader(views.clone(), scope)),
             products: loader(ProductLoader(views.clone())),
             stock_levels: loader(StockLevelLoader(views.clone())),
         }
@@ -47,15 +47,16 @@ fn loader<T>(loads: T) -> DataLoader<T> {
     DataLoader::new(loads, tokio::spawn).delay(Duration::ZERO)
 }
 
-/// Loads users.
-pub struct UserLoader(Views);
+/// Loads users. One beyond the scope is not asked for.
+pub struct UserLoader(Views, Scope);
 
 impl Loader<UserId> for UserLoader {
     type Value = User;
     type Error = ApiError;
 
     async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, ApiError> {
-        let users = self.0.users(ids).await?;
+        let own: Vec<UserId> = ids.iter().copied().filter(|id| self.1.has(*id)).collect();
+        let users = self.0.users(&own).await?;
         Ok(users.into_iter().map(|user| (user.id, user)).collect())
     }
 }

@@ -2,13 +2,16 @@
 //! renders.
 //!
 //! `model` holds the types, `query`, `mutation` and `subscription` the entry points, one file per noun; `loaders` batches
-//! what hangs off them; `error` says what clients learn of a failure. To add a field see `model`, a mutation `mutation`.
+//! what hangs off them; `rules` says who may do what, `cost` what an operation costs, `error` what clients learn of a failure. To add a field see
+//! `model`, a mutation `mutation`.
 
+pub mod cost;
 pub mod error;
 pub mod loaders;
 pub mod model;
 pub mod mutation;
 pub mod query;
+pub mod rules;
 pub mod scalar;
 pub mod subscription;
 pub mod variables;
@@ -18,15 +21,15 @@ use std::time::Duration;
 use async_graphql::{Context, SDLExportOptions, Schema, SchemaBuilder};
 use shop_core::commands::Call;
 use shop_core::db::Db;
-use shop_core::domain::Principal;
+use shop_core::domain::{Principal, Scope};
 use shop_core::events::TraceParent;
-use shop_core::runtime::settings::Environment;
 use shop_core::views::Views;
 
 use self::loaders::Loaders;
 use self::mutation::Mutation;
 use self::query::Query;
 use self::subscription::Subscription;
+use crate::identity::{Caller, Identity, Role};
 use crate::live::Live;
 
 /// The schema of the shop.
@@ -47,18 +50,42 @@ pub struct App {
     pub read_your_write_timeout: Duration,
 }
 
-/// Every limit on a document, in one place. Generous: they stop what no page of ours asks for.
+/// Every limit on what one request may ask, in one place. Generous: they stop what no page of ours asks for. All but `COMPLEXITY` and
+/// `DIRECTIVES` are looked at before the document is parsed (`http/limits`). What an operator may want otherwise is a setting.
 pub struct Limits;
 
 impl Limits {
-    /// Fields below fields.
-    pub const DEPTH: usize = 24;
-    /// Fields in all, those of a list counted once per item that may come.
-    pub const COMPLEXITY: usize = 100_000;
-    /// Selection sets within selection sets, fragments included; looked at before anything else.
-    pub const RECURSION: usize = 32;
+    /// Bytes of a document; a product's longest description fits in.
+    pub const DOCUMENT_BYTES: usize = 32 * 1024;
+    /// Tokens of a document: names, values and punctuation.
+    pub const TOKENS: usize = 1_000;
+    /// Brackets and braces within each other. The library's parser calls itself for every value within a value, without a bound, and
+    /// a stack that overflows ends the process.
+    pub const NESTING: usize = 64;
+    /// Operations and fragments that a document defines.
+    pub const DEFINITIONS: usize = 50;
+    /// Aliases in all.
+    pub const ALIASES: usize = 100;
+    /// Fields and fragments of one selection set.
+    pub const FIELDS: usize = 150;
+    /// Fields in all, those of a fragment counted wherever it is spread.
+    pub const SELECTIONS: usize = 2_000;
+    /// Directives in all.
+    pub const ALL_DIRECTIVES: usize = 50;
     /// Directives on one field.
     pub const DIRECTIVES: usize = 8;
+    /// Fields of a mutation's root, which run one after the other.
+    pub const MUTATIONS: usize = 10;
+    /// Fields below fields.
+    pub const DEPTH: usize = 24;
+    /// Selection sets within selection sets, fragments included.
+    pub const RECURSION: usize = 32;
+    /// What an operation costs: its fields, those of a list counted once per item that may come.
+    pub const COMPLEXITY: usize = 100_000;
+    /// Values in the variables, those of lists and objects too; the largest order has 600.
+    pub const VARIABLE_VALUES: usize = 2_000;
+    /// Lists and objects within each other in the variables.
+    pub const VARIABLE_DEPTH: usize = 16;
 
     /// What a page costs: its fields once per item that was asked for.
     fn page_cost(first: Option<i64>, last: Option<i64>, child: usize) -> usize {
@@ -84,12 +111,16 @@ pub fn schema_builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     .limit_directives(Limits::DIRECTIVES)
 }
 
-/// The schema on an app. In production names are not guessed for who mistypes them.
-pub fn schema(app: App, environment: Environment) -> ShopSchema {
+/// The schema on an app. Where it may not be asked for, names are not guessed either for who mistypes them.
+pub fn schema(app: App, introspection: bool) -> ShopSchema {
     let builder = schema_builder().data(app);
-    match environment {
-        Environment::Development => builder.finish(),
-        Environment::Production => builder.disable_suggestions().finish(),
+    if introspection {
+        builder.finish()
+    } else {
+        builder
+            .disable_introspection()
+            .disable_suggestions()
+            .finish()
     }
 }
 
@@ -112,6 +143,7 @@ trait ContextExt {
     fn app(&self) -> &App;
     fn loaders(&self) -> &Loaders;
     fn trace(&self) -> &TraceParent;
+    fn identity(&self) -> &Identity;
 
     fn db(&self) -> &Db {
         &self.app().db
@@ -121,14 +153,27 @@ trait ContextExt {
         &self.app().views
     }
 
-    /// Whoever the request comes from: the one place that says whose idempotency keys they are.
-    fn principal(&self) -> Principal {
-        Principal::ANYONE
+    /// Whoever the request comes from, as of now.
+    fn caller(&self) -> Caller {
+        self.identity().caller()
     }
 
-    /// Now, within the request's trace.
+    /// Whose idempotency keys they are.
+    fn principal(&self) -> Principal {
+        self.caller().user.into()
+    }
+
+    /// Whose orders are reached, and which users are seen.
+    fn scope(&self) -> Scope {
+        self.caller().scope(Role::Staff)
+    }
+
+    /// Now, within the request's trace, for whose orders are reached.
     fn call(&self) -> Call {
-        Call::now(Some(self.trace().clone()))
+        Call {
+            scope: self.scope(),
+            ..Call::now(Some(self.trace().clone()))
+        }
     }
 }
 
@@ -142,6 +187,10 @@ impl ContextExt for Context<'_> {
     }
 
     fn trace(&self) -> &TraceParent {
+        self.data_unchecked()
+    }
+
+    fn identity(&self) -> &Identity {
         self.data_unchecked()
     }
 }

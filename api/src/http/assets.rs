@@ -1,10 +1,15 @@
 //! `GraphiQL` and `GraphQL Playground`: two pages and their files, built into the program, so that they work without internet.
 
-use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use shop_core::db::Db;
+
+use crate::identity::Role;
+use crate::identity::demo::{Signer, Tokens, user_of};
+use crate::seed;
 
 /// Name and content of every file.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -15,15 +20,40 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      font-src 'self' data:; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The routes of the pages.
-pub fn router() -> Router {
+/// The routes of the pages; with a signer they find tokens here that let them begin.
+pub fn router(demo: Option<Demo>) -> Router {
     Router::new()
+        .route("/demo-tokens", get(move || tokens(demo.clone())))
         .route("/", get(async || file("index.html")))
         .route("/playground", get(async || file("playground.html")))
         .route(
             "/assets/{name}",
             get(async |Path(name): Path<String>| file(&name)),
         )
+}
+
+/// What signs tokens for whoever tries the shop out, and where its first customer is found.
+#[derive(Clone)]
+pub struct Demo {
+    /// Signs.
+    pub signer: Signer,
+    /// The write side.
+    pub db: Db,
+}
+
+async fn tokens(demo: Option<Demo>) -> Response {
+    let Some(Demo { signer, db }) = demo else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let first = seed::first_user(&db).await.ok().flatten();
+    let customer = first.unwrap_or_else(|| user_of(Role::Customer));
+    match Tokens::sign(&signer, customer) {
+        Ok(tokens) => ([(header::CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
+        Err(error) => {
+            tracing::error!("no tokens for the pages: {error:#}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 fn file(name: &str) -> Response {

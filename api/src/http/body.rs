@@ -4,6 +4,8 @@ use async_graphql::{Request, Variables};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::limits::{Excess, values};
+
 /// An operation. Other members are ignored.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,6 +33,9 @@ impl Body<'_> {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn read(text: &[u8]) -> Result<Request, String> {
+        if let Err(excess) = values::check(text, values::BODY) {
+            return Ok(beyond(excess));
+        }
         let body: Body<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if body.extensions.is_some_and(|it| !it.get().starts_with('{')) {
             return Err("extensions must be an object".to_owned());
@@ -45,4 +50,9 @@ impl Body<'_> {
         }
         Ok(request)
     }
+}
+
+/// A request that goes beyond a limit before it is read: it is refused like any other one, over every transport.
+pub fn beyond(excess: Excess) -> Request {
+    Request::new("").data(excess)
 }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::seats::Seat;
 
 /// The end of a body in chunks.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -72,6 +73,8 @@ pub enum Way {
 /// A connection that was taken from the HTTP server.
 pub struct Taken {
     stream: TcpStream,
+    /// Its place among all connections.
+    _seat: Option<Seat>,
     /// The head of the response, until it is sent with the first event.
     head: Vec<u8>,
     /// Bytes that the client has said so far.
@@ -116,9 +119,10 @@ impl Way {
 }
 
 impl Taken {
-    const fn new(stream: TcpStream, head: Vec<u8>) -> Self {
+    const fn new(stream: TcpStream, seat: Option<Seat>, head: Vec<u8>) -> Self {
         Self {
             stream,
+            _seat: seat,
             head,
             heard: 0,
         }
@@ -160,13 +164,14 @@ pub async fn carry(State(tasks): State<TaskTracker>, request: Request, next: Nex
         return response;
     };
     let connection = connection.filter(|_| lasts);
-    let Some(stream) = connection.and_then(|connection| connection.take()) else {
+    let Some(line) = connection.and_then(|connection| connection.take()) else {
         let (events, unsent) = mpsc::channel(UNSENT);
         *response.body_mut() = body(unsent);
         tasks.spawn(teller(Way::Body(events)));
         return response;
     };
-    let taken = Taken::new(stream, head(response.status(), response.headers()));
+    let head = head(response.status(), response.headers());
+    let taken = Taken::new(line.stream, Some(line.seat), head);
     tasks.spawn(teller(Way::Connection(taken)));
     // Nobody reads it.
     [(header::CONNECTION, "close")].into_response()
@@ -237,7 +242,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let taken = Taken::new(server.expect("accepted").0, head.as_bytes().to_vec());
+        let taken = Taken::new(server.expect("accepted").0, None, head.as_bytes().to_vec());
         (client.expect("connected"), Way::Connection(taken))
     }
 

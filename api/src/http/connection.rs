@@ -9,51 +9,59 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use super::pulse::Pulse;
+use super::seats::Seat;
 
 /// A connection. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Connection(Arc<Mutex<Option<TcpStream>>>);
+pub struct Connection(Arc<Shared>);
 
-/// Accepts connections that can be taken.
 #[derive(Debug)]
-pub struct Door(pub TcpListener);
+struct Shared {
+    line: Mutex<Option<Line>>,
+    peer: SocketAddr,
+    pulse: Pulse,
+}
+
+/// What a connection is made of, and its place among all of them.
+#[derive(Debug)]
+pub struct Line {
+    /// The way to the client.
+    pub stream: TcpStream,
+    /// Kept as long as the stream.
+    pub seat: Seat,
+}
 
 impl Connection {
+    /// One that was accepted just now.
+    pub fn new(line: Line, peer: SocketAddr) -> Self {
+        Self(Arc::new(Shared {
+            line: Mutex::new(Some(line)),
+            peer,
+            pulse: Pulse::new(),
+        }))
+    }
+
     /// Takes it from whoever serves it: for them it has ended. `None` if it was taken before.
-    pub fn take(&self) -> Option<TcpStream> {
+    pub fn take(&self) -> Option<Line> {
         self.lock().take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<TcpStream>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Listener for Door {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        // What is live must not wait for more to send.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("failed to set TCP_NODELAY: {error}");
-        }
-        (Connection(Arc::new(Mutex::new(Some(stream)))), address)
+    /// Who is at the other end; a proxy perhaps.
+    pub fn peer(&self) -> SocketAddr {
+        self.0.peer
     }
 
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+    /// What happens on it.
+    pub fn pulse(&self) -> &Pulse {
+        &self.0.pulse
     }
-}
 
-impl Connected<IncomingStream<'_, Door>> for Connection {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.io().clone()
+    fn lock(&self) -> MutexGuard<'_, Option<Line>> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,10 +72,15 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut *self.lock() {
-            Some(stream) => Pin::new(stream).poll_read(cx, buf),
+        let filled = buf.filled().len();
+        let read = match &mut *self.lock() {
+            Some(line) => Pin::new(&mut line.stream).poll_read(cx, buf),
             None => Poll::Ready(Ok(())),
+        };
+        if buf.filled().len() > filled {
+            self.0.pulse.heard();
         }
+        read
     }
 }
 
@@ -79,7 +92,7 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut *self.lock() {
-            Some(stream) => Pin::new(stream).poll_write(cx, buf),
+            Some(line) => Pin::new(&mut line.stream).poll_write(cx, buf),
             None => Poll::Ready(Ok(buf.len())),
         }
     }
@@ -90,7 +103,7 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut *self.lock() {
-            Some(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Some(line) => Pin::new(&mut line.stream).poll_write_vectored(cx, bufs),
             None => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
         }
     }
@@ -101,14 +114,14 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self.lock() {
-            Some(stream) => Pin::new(stream).poll_flush(cx),
+            Some(line) => Pin::new(&mut line.stream).poll_flush(cx),
             None => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self.lock() {
-            Some(stream) => Pin::new(stream).poll_shutdown(cx),
+            Some(line) => Pin::new(&mut line.stream).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
     }

@@ -16,17 +16,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream::StreamExt as _;
 use shop_core::events::TraceParent;
-use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
+use shop_core::runtime::{Shutdown, trace};
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
 use super::carry::{Events, Way};
 use super::execute::has_one_root;
-use super::operations::{Started, Step};
+use super::operations::{Started, Step, expired};
 use super::post::TRACE_ID;
 use crate::graphql::subscription::EventIds;
+use crate::identity::Identity;
 
 /// The media type of such an answer.
 pub const EVENT_STREAM: &str = "text/event-stream";
@@ -44,6 +45,7 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Runs one operation.
 pub fn respond(
     edge: &Edge,
+    identity: &Identity,
     headers: &HeaderMap,
     mut request: Request,
     trace: TraceParent,
@@ -54,11 +56,12 @@ pub fn respond(
         request = request.data(ids.clone());
     }
     let trace_id = trace.trace_id().to_owned();
-    let mut started = edge.operations.start(request, trace);
+    let mut started = edge.operations.start(request, identity, trace);
+    let identity = identity.clone();
     let limits = Limits::of(&edge.settings.socket);
     let shutdown = edge.shutdown.clone();
     let events = Events::told(!started.once, async move |mut way| {
-        let reason = send(&mut started, &ids, &mut way, &shutdown, limits).await;
+        let reason = send(&mut started, &identity, &ids, &mut way, &shutdown, limits).await;
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
     response(events, &trace_id)
@@ -102,6 +105,7 @@ impl Limits {
 /// future holds its arguments twice.
 async fn send(
     started: &mut Started,
+    identity: &Identity,
     ids: &EventIds,
     way: &mut Way,
     shutdown: &Shutdown,
@@ -110,6 +114,7 @@ async fn send(
     let Started { once, steps } = started;
     let once = *once;
     let mut turn = pin!(shutdown.turn(limits.handover));
+    let mut end_of_token = pin!(sleep(identity.left()));
     // So that the client knows at once that it was heard.
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
@@ -128,6 +133,14 @@ async fn send(
             () = &mut turn, if !once => {
                 over = Some("stopping");
                 COME_BACK.to_owned()
+            }
+            // No fresh token can come this way. A client that comes back shows one.
+            () = &mut end_of_token, if !once => {
+                over = Some("expired");
+                match expired(&trace::new_trace()) {
+                    Step::Error(errors) => next(&format!(r#"{{"errors":{errors}}}"#), None) + COMPLETE,
+                    Step::Next(_) => COMPLETE.to_owned(),
+                }
             }
             step = steps.next() => match step {
                 Some(Step::Next(result)) => next(&result, ids.take()),
@@ -173,6 +186,10 @@ mod tests {
         Limits::of(&settings.edge.socket)
     }
 
+    fn somebody() -> Identity {
+        Identity::from(crate::identity::tests::a_caller())
+    }
+
     async fn send_steps(
         steps: BoxStream<'static, Step>,
         events: Sender<String>,
@@ -180,7 +197,15 @@ mod tests {
     ) -> &'static str {
         let mut started = Started { once: false, steps };
         let (ids, mut way) = (EventIds::default(), Way::Body(events));
-        send(&mut started, &ids, &mut way, shutdown, limits()).await
+        send(
+            &mut started,
+            &somebody(),
+            &ids,
+            &mut way,
+            shutdown,
+            limits(),
+        )
+        .await
     }
 
     #[tokio::test(start_paused = true)]

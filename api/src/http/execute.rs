@@ -9,21 +9,26 @@ use std::time::{Duration, Instant};
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection,
 };
-use async_graphql::{Positioned, Request, Response, ServerError, Value};
+use async_graphql::{Positioned, Request, Response, ServerError, Value, value};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use shop_core::events::TraceParent;
-use shop_core::runtime::metrics::GRAPHQL_REQUEST_DURATION;
+use shop_core::runtime::metrics::{GRAPHQL_REQUEST_DURATION, HTTP_REFUSED};
 use shop_core::views::Views;
 use tokio_util::task::TaskTracker;
 
 use super::asked::Documents;
-use super::nesting;
+use super::lanes::{Lanes, Slot};
+use super::limits::{self, Excess};
+use super::rate::Caller;
 use super::subscribed::{Later, Subscribed, Told};
-use crate::graphql::ShopSchema;
+use crate::graphql::cost::cost;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
+use crate::graphql::rules;
 use crate::graphql::subscription::{Intake, question};
 use crate::graphql::variables::misplaced;
+use crate::graphql::{Limits, ShopSchema};
+use crate::identity::{Denied, Identity, Role};
 
 /// Runs requests on the schema. Clones share it.
 #[derive(Clone)]
@@ -33,6 +38,7 @@ pub struct Engine {
     deadline: Duration,
     tasks: TaskTracker,
     documents: Documents,
+    lanes: Lanes,
 }
 
 /// The answer to a request.
@@ -73,6 +79,16 @@ impl Engine {
             deadline,
             tasks: TaskTracker::new(),
             documents: Documents::default(),
+            lanes: Lanes::new(tokio::sync::Semaphore::MAX_PERMITS),
+        }
+    }
+
+    /// The same with so many queries at once, and as many mutations.
+    #[must_use]
+    pub fn at_once(self, most: usize) -> Self {
+        Self {
+            lanes: Lanes::new(most),
+            ..self
         }
     }
 
@@ -88,9 +104,9 @@ impl Engine {
     }
 
     /// Runs a query or mutation.
-    pub async fn run(&self, mut request: Request, trace: &TraceParent) -> Answer {
-        match inspect(&mut request) {
-            Err(error) => refused(error, trace),
+    pub async fn run(&self, request: Request, identity: &Identity, trace: &TraceParent) -> Answer {
+        match limits::check(&request) {
+            Err(excess) => refused(excess.error(), trace),
             Ok(Some(OperationType::Subscription)) => {
                 let problem =
                     "subscriptions run over WebSocket, or with \"accept: text/event-stream\"";
@@ -99,26 +115,35 @@ impl Engine {
                     trace,
                 )
             }
-            Ok(kind) => self.run_kind(kind, request, trace).await,
+            Ok(kind) => self.run_kind(kind, request, identity, trace).await,
         }
     }
 
     /// Begins whatever comes over a connection that stays: a subscription answers again and again, anything else once.
-    pub fn start(&self, mut request: Request, trace: TraceParent) -> Operation {
-        let engine = self.clone();
-        match inspect(&mut request) {
-            Err(error) => Operation::refused(error, &trace),
-            Ok(Some(OperationType::Subscription)) => match engine.subscribe(request, &trace) {
-                Ok(subscribed) => Operation {
-                    once: false,
-                    answers: subscribed.boxed(),
-                },
-                Err(error) => Operation::refused(error, &trace),
-            },
+    pub fn start(
+        &self,
+        mut request: Request,
+        identity: &Identity,
+        trace: TraceParent,
+    ) -> Operation {
+        let (engine, identity) = (self.clone(), identity.clone());
+        match limits::check(&request) {
+            Err(excess) => Operation::refused(excess.error(), &trace),
+            Ok(Some(OperationType::Subscription)) => {
+                let begun = inspect(&mut request, identity.caller().role)
+                    .and_then(|_| engine.subscribe(request, identity, &trace));
+                match begun {
+                    Ok(subscribed) => Operation {
+                        once: false,
+                        answers: subscribed.boxed(),
+                    },
+                    Err(error) => Operation::refused(error, &trace),
+                }
+            }
             Ok(kind) => Operation {
                 once: true,
                 answers: stream::once(async move {
-                    let answer = engine.run_kind(kind, request, &trace).await;
+                    let answer = engine.run_kind(kind, request, &identity, &trace).await;
                     Told::Made(Box::new(answer), None)
                 })
                 .boxed(),
@@ -129,6 +154,7 @@ impl Engine {
     fn subscribe(
         &self,
         mut request: Request,
+        identity: Identity,
         trace: &TraceParent,
     ) -> Result<Subscribed, ServerError> {
         let later = if has_one_root(&mut request) {
@@ -146,9 +172,10 @@ impl Engine {
         } else {
             None
         };
-        let responses = self.stream(request, trace).boxed();
+        let responses = self.stream(request, &identity, trace).boxed();
         Ok(Subscribed::new(
             self.clone(),
+            identity,
             trace.clone(),
             responses,
             later,
@@ -159,27 +186,40 @@ impl Engine {
     pub(super) fn stream(
         &self,
         request: Request,
+        identity: &Identity,
         trace: &TraceParent,
     ) -> impl Stream<Item = Response> + Send + use<> {
-        self.schema.execute_stream(self.equip(request, trace))
+        self.schema
+            .execute_stream(self.equip(request, identity, trace))
     }
 
+    /// Runs what is within the limits, once there is a place in its lane.
     async fn run_kind(
         &self,
         kind: Option<OperationType>,
-        request: Request,
+        mut request: Request,
+        identity: &Identity,
         trace: &TraceParent,
     ) -> Answer {
         let begun = Instant::now();
-        let (schema, request) = (self.schema.clone(), self.equip(request, trace));
-        let task = self
-            .tasks
-            .spawn(async move { schema.execute(request).await });
-        let mut response = match tokio::time::timeout(self.deadline, task).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(panic)) => failed(ApiError::internal(panic)),
-            Err(_) => failed(ApiError::DeadlineExceeded),
+        let Some(slot) = self.lanes.enter(kind).await else {
+            metrics::counter!(HTTP_REFUSED, "reason" => "overload").increment(1);
+            return refused(server_error(ApiError::Overloaded), trace);
         };
+        // A body may have taken its time.
+        if identity.is_over() {
+            return refused(
+                server_error(ApiError::Unauthenticated(Denied::Expired)),
+                trace,
+            );
+        }
+        let cost = match inspect(&mut request, identity.caller().role) {
+            Ok(cost) => cost,
+            Err(error) => return refused(error, trace),
+        };
+        let mut response = self
+            .execute(self.equip(request, identity, trace), slot)
+            .await;
         let ran = has_run(&response);
         let outcome = match &response.errors[..] {
             [] => OUTCOMES[0],
@@ -189,34 +229,51 @@ impl Engine {
         };
         record(kind, outcome, begun);
         dress_all(&mut response, trace);
+        let told = value!({ "requested": cost, "limit": (Limits::COMPLEXITY) });
+        response.extensions.insert("cost".to_owned(), told);
         Answer { response, ran }
     }
 
-    fn equip(&self, request: Request, trace: &TraceParent) -> Request {
-        request.data(Loaders::new(&self.views)).data(trace.clone())
+    /// Executes in a task of its own, which has its slot as long as it runs.
+    async fn execute(&self, request: Request, slot: Slot) -> Response {
+        let schema = self.schema.clone();
+        let task = self.tasks.spawn(async move {
+            let _slot = slot;
+            schema.execute(request).await
+        });
+        match tokio::time::timeout(self.deadline, task).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => failed(ApiError::internal(panic)),
+            Err(_) => failed(ApiError::DeadlineExceeded),
+        }
+    }
+
+    fn equip(&self, request: Request, identity: &Identity, trace: &TraceParent) -> Request {
+        let scope = identity.caller().scope(Role::Staff);
+        request
+            .data(Loaders::new(&self.views, scope))
+            .data(identity.clone())
+            .data(trace.clone())
     }
 }
 
-/// What kind of operation is asked for; `None` if the request does not say which of several, or one that is not there.
-fn inspect(request: &mut Request) -> Result<Option<OperationType>, ServerError> {
+/// Parses a request that is within the limits, looks at whether its caller may ask it and at what the library's validation overlooks,
+/// and has the caller pay. Returns what it costs.
+fn inspect(request: &mut Request, role: Role) -> Result<usize, ServerError> {
     let name = request
         .operation_name
         .take()
         .filter(|name| !name.is_empty());
     request.operation_name.clone_from(&name);
-    if nesting::is_too_deep(&request.query) {
-        let problem = format!("the document nests more than {} brackets", nesting::MOST);
-        return Err(coded(
-            code::QUERY_TOO_COMPLEX,
-            ServerError::new(problem, None),
-        ));
-    }
     let variables = std::mem::take(&mut request.variables);
     let document = request
         .parsed_query()
         .map_err(|error| coded(code::PARSE_FAILED, error))?;
     let operation = operation(document, name.as_deref());
-    let kind = operation.map(|operation| operation.node.ty);
+    if let Some(operation) = operation {
+        rules::check(document, &operation.node, role)
+            .map_err(|forbidden| server_error(ApiError::Forbidden(forbidden)))?;
+    }
     let problem = operation.and_then(|operation| misplaced(&operation.node, &variables));
     if let Some(problem) = problem {
         return Err(coded(
@@ -224,8 +281,15 @@ fn inspect(request: &mut Request) -> Result<Option<OperationType>, ServerError> 
             ServerError::new(problem, None),
         ));
     }
+    let cost = cost(document, &variables);
     request.variables = variables;
-    Ok(kind)
+    if cost > Limits::COMPLEXITY {
+        return Err(Excess::Cost(cost).error());
+    }
+    if let Some(caller) = limits::held::<Caller>(request) {
+        caller.charge(cost).map_err(server_error)?;
+    }
+    Ok(cost)
 }
 
 /// Whether a request asks for one field of the root, and for it alone.
@@ -238,20 +302,19 @@ pub(super) fn has_one_root(request: &mut Request) -> bool {
 }
 
 /// Whether a request is a mutation.
-pub(super) fn is_mutation(request: &mut Request) -> bool {
-    chosen(request).is_some_and(|operation| operation.node.ty == OperationType::Mutation)
+pub(super) fn is_mutation(request: &Request) -> bool {
+    limits::check(request) == Ok(Some(OperationType::Mutation))
 }
 
 /// The operation that is asked for, if the document can be read.
 fn chosen(request: &mut Request) -> Option<&Positioned<OperationDefinition>> {
-    if nesting::is_too_deep(&request.query) {
-        return None;
-    }
+    limits::check(request).ok()?;
     let name = request.operation_name.clone();
     let name = name.as_deref().filter(|name| !name.is_empty());
     operation(request.parsed_query().ok()?, name)
 }
 
+/// The operation of a name, or the only one.
 fn operation<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,

@@ -1,5 +1,4 @@
-//! Who may call. Nobody is authenticated yet, so a request must come from a place that only this machine's users, or those
-//! whom the settings name, can speak from.
+//! From where one may call: from a place that only this machine's users, or those whom the settings name, can speak from.
 //!
 //! A browser lets any page open a WebSocket to any address, and lets a page reach this one under a name of the page's own
 //! choice. The first it tells in `Origin`, the second in `Host`; neither can be made up by a page.
@@ -100,7 +99,8 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
 
 /// What a page of another origin may send along: the last one is `graphql-sse`'s, for many operations over one
 /// connection.
-const HEADERS: &str = "content-type, traceparent, last-event-id, x-graphql-event-stream-token";
+const HEADERS: &str =
+    "authorization, content-type, traceparent, last-event-id, x-graphql-event-stream-token";
 
 fn preflight() -> Response {
     let headers: [(HeaderName, HeaderValue); 3] = [

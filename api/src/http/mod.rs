@@ -3,24 +3,35 @@
 //! `POST /graphql` runs one operation, `GET /graphql` a query, upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
 //! nothing of the schema but how to run a request on it.
 //!
-//! `gate` says who may call. `execute` runs requests, `subscribed` what goes on; `operations` those whose answers come one after the
-//! other, which `socket`, `events` and `stream` frame. `carry` takes event streams off the HTTP server. To add a transport: a
-//! file that frames `operations::Step`s.
+//! `accept` serves connections and `seats` bounds them. `gate` says from where one may call, `client` from which address, `admit` who does, `rate`
+//! how much; `limits` what may be asked, and `lanes` how much at once. `execute` runs requests, `subscribed` what goes on; `operations` those
+//! whose answers come one after the other, which `socket`, `events` and `stream` frame. `carry` takes event streams off the HTTP server. To add a
+//! transport: a file that frames `operations::Step`s.
 
+mod accept;
+mod admit;
 mod asked;
 pub mod assets;
 mod body;
 mod carry;
+mod client;
 mod connection;
 mod events;
 pub mod execute;
 mod gate;
 mod get;
-mod nesting;
+mod lanes;
+mod limits;
 mod operations;
 mod places;
 mod post;
+mod pulse;
+pub mod rate;
+mod refusal;
 mod running;
+mod seats;
+mod secure;
+mod sent;
 mod socket;
 mod stream;
 mod subscribed;
@@ -29,30 +40,32 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing;
 use shop_core::events::TraceParent;
-use shop_core::runtime::metrics::HTTP_REQUEST_DURATION;
-use shop_core::runtime::settings::{EdgeSettings, Environment};
+use shop_core::runtime::metrics::{HTTP_REFUSED, HTTP_REQUEST_DURATION};
+use shop_core::runtime::settings::EdgeSettings;
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
-use self::connection::{Connection, Door};
 use self::execute::Engine;
 use self::gate::Gate;
 use self::operations::Operations;
 use self::places::Places;
+use self::rate::Rates;
 use self::stream::Streams;
+use crate::identity::Verifier;
 
-/// Bytes of one request, at most.
-pub const BODY_BYTES: usize = 1024 * 1024;
+/// Where GraphQL is.
+const PATH: &str = "/graphql";
 
 /// What the handlers work with.
 #[derive(Clone)]
 struct Edge {
     engine: Engine,
+    verifier: Verifier,
     operations: Operations,
     /// Sockets, and streams of many operations.
     sockets: Places,
@@ -61,24 +74,27 @@ struct Edge {
     shutdown: Shutdown,
 }
 
-/// All routes that the public may know.
+/// All routes that the public may know, those of pages to explore the schema included if there are any.
 pub fn router(
     engine: Engine,
+    verifier: Verifier,
     shutdown: &Shutdown,
-    environment: Environment,
+    pages: Option<Router>,
     settings: &EdgeSettings,
 ) -> Router {
+    let engine = engine.at_once(settings.http.requests_at_once);
     let edge = Edge {
         operations: Operations::new(engine.clone(), settings),
         sockets: Places::new(settings.sockets),
         streams: Streams::default(),
         settings: Arc::new(settings.clone()),
         engine,
+        verifier,
         shutdown: shutdown.clone(),
     };
     let tasks = edge.engine.tasks().clone();
     let graphql = Router::new()
-        .route("/graphql", routing::get(get::graphql).post(post::graphql))
+        .route(PATH, routing::get(get::graphql).post(post::graphql))
         .route(
             "/graphql/stream",
             routing::put(stream::reserve)
@@ -86,41 +102,39 @@ pub fn router(
                 .post(stream::begin)
                 .delete(stream::end),
         )
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .route_layer(middleware::from_fn_with_state(edge.clone(), admit::guard))
+        .layer(middleware::from_fn_with_state(
+            Rates::new(&settings.http),
+            rate::guard,
+        ))
         .with_state(edge);
-    let page = match environment {
-        Environment::Development => assets::router(),
-        Environment::Production => Router::new(),
-    };
     graphql
-        .merge(page)
+        .merge(pages.unwrap_or_default())
         .layer(middleware::from_fn_with_state(
             Gate::new(settings),
             gate::guard,
+        ))
+        .layer(middleware::from_fn_with_state(
+            settings.https_only,
+            secure::answer,
         ))
         .layer(middleware::from_fn(measure))
         .layer(middleware::from_fn_with_state(tasks, carry::carry))
 }
 
 /// Serves until the program is asked to stop, then finishes what is under way.
-///
-/// # Errors
-/// Those of the listener.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     engine: &Engine,
+    settings: &EdgeSettings,
     shutdown: &Shutdown,
-) -> std::io::Result<()> {
-    let stop = shutdown.clone();
-    axum::serve(
-        Door(listener),
-        router.into_make_service_with_connect_info::<Connection>(),
-    )
-    .with_graceful_shutdown(async move { stop.requested().await })
-    .await?;
+) {
+    for reason in ["rate", "overload", "connections", "slow"] {
+        metrics::counter!(HTTP_REFUSED, "reason" => reason).increment(0);
+    }
+    accept::serve(listener, &router, &settings.http, shutdown).await;
     engine.finish().await;
-    Ok(())
 }
 
 /// The trace that a request belongs to: a step of the client's, or the first of a new one.

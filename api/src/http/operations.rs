@@ -19,6 +19,7 @@ use super::execute::{Engine, coded};
 use super::places::{Place, Places};
 use super::subscribed::Told;
 use crate::graphql::error::{ApiError, code, dress, server_error};
+use crate::identity::{Denied, Identity};
 
 /// Begins operations. Clones share the bounds.
 #[derive(Clone)]
@@ -56,7 +57,7 @@ impl Operations {
     }
 
     /// Begins one.
-    pub fn start(&self, request: Request, trace: TraceParent) -> Started {
+    pub fn start(&self, request: Request, identity: &Identity, trace: TraceParent) -> Started {
         let Some(place) = self.places.take() else {
             let problem = "the server has too many subscriptions; try again later";
             let error = coded(
@@ -65,9 +66,11 @@ impl Operations {
             );
             return Started::refused(refusal(error, &trace));
         };
-        let operation = self.engine.start(request, trace.clone());
+        let operation = self.engine.start(request, identity, trace.clone());
         let steps = Steps {
             answers: operation.answers,
+            // What is under way for somebody is told even if that takes longer than the token lasts.
+            identity: (!operation.once).then(|| identity.clone()),
             most: self.answer_bytes,
             trace,
             is_over: false,
@@ -83,6 +86,7 @@ impl Operations {
 /// The steps of an operation: its answers, and what becomes of a panic.
 struct Steps {
     answers: BoxStream<'static, Told>,
+    identity: Option<Identity>,
     most: usize,
     trace: TraceParent,
     is_over: bool,
@@ -98,7 +102,14 @@ impl Stream for Steps {
         }
         let answers = AssertUnwindSafe(|| self.answers.poll_next_unpin(cx));
         let step = match catch_unwind(answers) {
-            Ok(answer) => ready!(answer).map(|told| step(told, self.most, &self.trace)),
+            Ok(answer) => {
+                let told = ready!(answer);
+                let is_late = self.identity.as_ref().is_some_and(Identity::is_over);
+                match told {
+                    Some(_) if is_late => Some(expired(&self.trace)),
+                    told => told.map(|told| step(told, self.most, &self.trace)),
+                }
+            }
             Err(_panic) => {
                 let panic = anyhow::anyhow!("an operation panicked");
                 Some(refusal(
@@ -132,6 +143,12 @@ pub fn refusal(mut error: ServerError, trace: &TraceParent) -> Step {
 pub fn too_many() -> Step {
     let error = server_error(ApiError::TooManySubscriptions);
     refusal(error, &trace::new_trace())
+}
+
+/// The last step of an operation whose caller's token has run out.
+pub fn expired(trace: &TraceParent) -> Step {
+    let error = server_error(ApiError::Unauthenticated(Denied::Expired));
+    refusal(error, trace)
 }
 
 /// The same for who asks while the program stops.

@@ -2,19 +2,21 @@
 
 use async_graphql::{Request, ServerError};
 use async_graphql_axum::GraphQLResponse;
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use shop_core::events::TraceParent;
 
 use super::body::Body;
 use super::events::{self, EVENT_STREAM};
 use super::execute::{Answer, coded};
+use super::rate::Caller;
+use super::refusal;
+use super::sent::Sent;
 use super::{Edge, EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
+use crate::identity::Identity;
 
 const JSON: &str = "application/json";
 /// The media type of the GraphQL-over-HTTP specification, for clients that ask for it.
@@ -25,30 +27,38 @@ pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 /// Runs one operation.
 pub async fn graphql(
     State(edge): EdgeState,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Extension(caller): Extension<Caller>,
+    body: Sent,
 ) -> Response {
     let trace = trace_of(&headers);
     let request = match read(&headers, body) {
-        Ok(request) => request,
+        Ok(request) => request.data(caller),
         Err((status, problem)) => return reject(status, problem, &headers, &trace),
     };
     if accepts(&headers, EVENT_STREAM) {
-        return events::respond(&edge, &headers, request, trace);
+        return events::respond(&edge, &identity, &headers, request, trace);
     }
-    answer(&edge, &headers, request, &trace).await
+    answer(&edge, &identity, &headers, request, &trace).await
 }
 
 /// Runs one operation that has one answer. A document that is refused is a 400 under the specification's media type, which tells
 /// answers of GraphQL from those of whatever lies between; `application/json` says nothing of the kind, and clients of it expect a 200.
 pub async fn answer(
     edge: &Edge,
+    identity: &Identity,
     headers: &HeaderMap,
     request: Request,
     trace: &TraceParent,
 ) -> Response {
-    let answer = edge.engine.run(request, trace).await;
+    let answer = edge.engine.run(request, identity, trace).await;
     let media_type = media_type(headers);
+    if let Some((status, wait)) = refusal::status_of(&answer.response.errors) {
+        let mut refused = render(status, media_type, answer, trace);
+        refusal::say_when(refused.headers_mut(), wait);
+        return refused;
+    }
     let status = if answer.ran || media_type == JSON {
         StatusCode::OK
     } else {
@@ -64,7 +74,11 @@ pub fn reject(
     headers: &HeaderMap,
     trace: &TraceParent,
 ) -> Response {
-    let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
+    let word = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => code::REQUEST_TOO_LARGE,
+        _ => code::BAD_REQUEST,
+    };
+    let mut error = coded(word, ServerError::new(problem, None));
     dress(&mut error, trace);
     let response = async_graphql::Response::from_errors(vec![error]);
     let ran = false;
@@ -75,16 +89,13 @@ pub fn reject(
 ///
 /// # Errors
 /// The status to answer, and what is wrong.
-pub fn read(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Request, (StatusCode, String)> {
+pub fn read(headers: &HeaderMap, Sent(body): Sent) -> Result<Request, (StatusCode, String)> {
     // A foreign page may send other types than JSON without being asked first; `gate` looks at where it comes from as well.
     if !is_json(headers) {
         let problem = format!("the content type must be {JSON}");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, problem));
     }
-    let body = body.map_err(|rejection| (rejection.status(), rejection.body_text()))?;
+    let body = body?;
     let bad = |problem: String| (StatusCode::BAD_REQUEST, problem);
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(bad(
@@ -126,7 +137,14 @@ fn render(
         GraphQLResponse::from(answer.response).into_response()
     } else {
         // What was not run has errors and no data, not even null.
-        Json(serde_json::json!({ "errors": answer.response.errors })).into_response()
+        let async_graphql::Response {
+            errors, extensions, ..
+        } = answer.response;
+        let mut body = serde_json::json!({ "errors": errors });
+        if !extensions.is_empty() {
+            body["extensions"] = serde_json::json!(extensions);
+        }
+        Json(body).into_response()
     };
     *rendered.status_mut() = status;
     let headers = rendered.headers_mut();

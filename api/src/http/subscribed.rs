@@ -13,7 +13,9 @@ use shop_core::events::TraceParent;
 use super::asked::Asked;
 use super::execute::{Answer, Engine, OUTCOMES, dress_all, failed, record};
 use crate::graphql::error::ApiError;
+use crate::graphql::rules::Forbidden;
 use crate::graphql::subscription::{Intake, Offer, Source};
+use crate::identity::{Identity, Role};
 use crate::live::{Published, Question};
 
 /// An answer on its way to a client.
@@ -58,6 +60,9 @@ pub(super) struct Later {
 /// A subscription that was begun: its answers.
 pub(super) struct Subscribed {
     engine: Engine,
+    identity: Identity,
+    /// What its caller could do when that was last looked at.
+    role: Role,
     trace: TraceParent,
     /// Not for one of several root fields: their answers come as they like, and none can tell whose is whose.
     later: Option<Later>,
@@ -69,6 +74,7 @@ pub(super) struct Subscribed {
     item: Option<Item>,
     /// Set until there was an answer.
     begun: Option<Instant>,
+    is_over: bool,
 }
 
 /// Where the answer of an item is shared, if it is.
@@ -78,18 +84,22 @@ impl Subscribed {
     /// One whose first answers come like this.
     pub fn new(
         engine: Engine,
+        identity: Identity,
         trace: TraceParent,
         responses: BoxStream<'static, Response>,
         later: Option<Later>,
     ) -> Self {
         Self {
             engine,
+            role: identity.caller().role,
+            identity,
             trace,
             later,
             responses: Some(responses),
             source: None,
             item: None,
             begun: Some(Instant::now()),
+            is_over: false,
         }
     }
 
@@ -130,15 +140,37 @@ impl Subscribed {
         let later = self.later.as_ref()?;
         let place = offer.published.take().map(|state| Place {
             state,
-            question: later.question,
+            question: later.question.asked_by(self.role),
         });
         if let Some(answer) = place.as_ref().and_then(Place::answer) {
             self.note_begun(false);
             return Some(Told::Known(answer));
         }
-        self.responses = Some(make(&self.engine, &self.trace, later, offer));
+        self.responses = Some(make(
+            &self.engine,
+            &self.identity,
+            &self.trace,
+            later,
+            offer,
+        ));
         self.item = Some(Item(place));
         None
+    }
+
+    /// Looks again when a fresh token says another role. What was begun with a greater one ends.
+    fn check_role(&mut self) -> Option<Forbidden> {
+        let role = self.identity.caller().role;
+        let before = std::mem::replace(&mut self.role, role);
+        if role != before
+            && let Some(item) = &mut self.item
+        {
+            item.0 = None; // it is being made for one role, and shared with none
+        }
+        (role < before).then(|| Forbidden {
+            field: "a subscription that was begun with a greater role".to_owned(),
+            needed: before,
+            role,
+        })
     }
 
     fn answer(&mut self, mut response: Response) -> Answer {
@@ -166,6 +198,14 @@ impl Stream for Subscribed {
     type Item = Told;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(forbidden) = self.check_role() {
+            self.is_over = true;
+            let answer = self.answer(failed(ApiError::Forbidden(forbidden)));
+            return Poll::Ready(Some(Told::Made(Box::new(answer), None)));
+        }
         loop {
             if let Some(told) = ready!(self.poll_made(cx)) {
                 return Poll::Ready(Some(told));
@@ -183,6 +223,7 @@ impl Stream for Subscribed {
 /// Executes one item.
 fn make(
     engine: &Engine,
+    identity: &Identity,
     trace: &TraceParent,
     later: &Later,
     offer: Offer,
@@ -190,7 +231,7 @@ fn make(
     match serde_json::from_str::<Variables>(&later.variables) {
         Ok(variables) => {
             let request = later.asked.request(variables).data(Intake::of(offer));
-            engine.stream(request, trace).boxed()
+            engine.stream(request, identity, trace).boxed()
         }
         Err(error) => stream::iter([failed(ApiError::internal(error))]).boxed(),
     }

@@ -2,13 +2,24 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::identity::Role;
+
 /// How many different questions about one state are remembered; others are answered each on their own.
 const MOST: usize = 32;
 
 /// What is asked about a state. Two that are equal have the same answer, so whatever tells answers apart goes into it: what
-/// is selected, with which arguments, and, once there are any, with which rights.
+/// is selected, with which arguments, and with which rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question(pub [u8; 32]);
+
+impl Question {
+    /// The same, asked by a role. Of customers only an order's own is ever told of it.
+    #[must_use]
+    pub fn asked_by(mut self, role: Role) -> Self {
+        self.0[0] ^= role as u8;
+        self
+    }
+}
 
 /// The answers about one state, in JSON.
 #[derive(Debug, Default)]

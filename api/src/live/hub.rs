@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use shop_core::domain::{Order, OrderId};
+use shop_core::domain::{Order, OrderId, Scope};
 use shop_core::runtime::metrics::LIVE_SUBSCRIPTIONS;
 
 use super::answers::Answers;
@@ -49,11 +49,15 @@ pub enum Mail {
 pub struct Mailbox {
     hub: Hub,
     order_id: OrderId,
+    scope: Scope,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
-struct Shared(Mutex<Content>);
+#[derive(Debug)]
+struct Shared {
+    scope: Scope,
+    content: Mutex<Content>,
+}
 
 #[derive(Debug, Default)]
 struct Content {
@@ -88,9 +92,9 @@ impl Hub {
         Self::default()
     }
 
-    /// Watches one order from now on.
-    pub fn watch(&self, order_id: OrderId) -> Mailbox {
-        let shared = Arc::<Shared>::default();
+    /// Watches one order from now on, if it is within the scope: nobody is woken by another's.
+    pub fn watch(&self, order_id: OrderId, scope: Scope) -> Mailbox {
+        let shared = Arc::new(Shared::within(scope));
         let mut watched = self.lock();
         let of_order = watched.entry(order_id).or_default();
         of_order.watchers.push(Arc::downgrade(&shared));
@@ -99,6 +103,7 @@ impl Hub {
         Mailbox {
             hub: self.clone(),
             order_id,
+            scope,
             shared,
         }
     }
@@ -117,7 +122,8 @@ impl Hub {
 
     /// Gives a state to those who watch the order. Never waits.
     pub fn publish(&self, order: &Arc<Order>) {
-        let watchers = self.watchers_of(order.id);
+        let mut watchers = self.watchers_of(order.id);
+        watchers.retain(|watcher| watcher.scope.has_order(order));
         if watchers.is_empty() {
             return;
         }
@@ -175,7 +181,7 @@ impl Mailbox {
     /// Another place at the hub for the same order, empty.
     #[must_use]
     pub fn anew(&self) -> Self {
-        self.hub.watch(self.order_id)
+        self.hub.watch(self.order_id, self.scope)
     }
 
     /// The same state as a watcher holds it already, or else this one.
@@ -220,6 +226,13 @@ impl Drop for Mailbox {
 }
 
 impl Shared {
+    fn within(scope: Scope) -> Self {
+        Self {
+            scope,
+            content: Mutex::default(),
+        }
+    }
+
     fn put(&self, state: Arc<Published>) {
         self.tell(|content| {
             if content.states.len() < MAILBOX_SIZE {
@@ -246,7 +259,7 @@ impl Shared {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Content> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -332,7 +345,11 @@ pub(crate) mod tests {
             .parse()
             .expect("an id");
         let id = an_order_at(1).id;
-        let (first, second, elsewhere) = (hub.watch(id), hub.watch(id), hub.watch(other));
+        let (first, second, elsewhere) = (
+            hub.watch(id, Scope::Everything),
+            hub.watch(id, Scope::Everything),
+            hub.watch(other, Scope::Everything),
+        );
         let sent = [published(&hub, 1), published(&hub, 2)];
         for mailbox in [&first, &second] {
             assert_eq!(
@@ -347,7 +364,7 @@ pub(crate) mod tests {
     #[test]
     fn a_watcher_that_falls_behind_is_told_so_and_holds_no_more_than_its_share() {
         let hub = Hub::new();
-        let slow = hub.watch(an_order_at(1).id);
+        let slow = hub.watch(an_order_at(1).id, Scope::Everything);
         for _ in 0..=MAILBOX_SIZE {
             published(&hub, 1);
         }
@@ -360,7 +377,7 @@ pub(crate) mod tests {
     #[test]
     fn a_resync_reaches_everyone_before_what_is_queued() {
         let hub = Hub::new();
-        let mailbox = hub.watch(an_order_at(1).id);
+        let mailbox = hub.watch(an_order_at(1).id, Scope::Everything);
         let queued = published(&hub, 3);
         hub.resync();
         assert_eq!(mail_now(&mailbox), Some(Mail::Lagged));
@@ -370,7 +387,7 @@ pub(crate) mod tests {
     #[test]
     fn those_who_begin_with_the_same_state_hold_it_once() {
         let hub = Hub::new();
-        let _mailbox = hub.watch(an_order_at(1).id);
+        let _mailbox = hub.watch(an_order_at(1).id, Scope::Everything);
         let held = |version| hub.held(Box::new(an_order_at(version)));
         let first = held(2);
         assert!(Arc::ptr_eq(&first, &held(2)));
@@ -389,7 +406,10 @@ pub(crate) mod tests {
     fn a_dropped_watcher_leaves_nothing_behind() {
         let hub = Hub::new();
         let id = an_order_at(1).id;
-        let (first, second) = (hub.watch(id), hub.watch(id));
+        let (first, second) = (
+            hub.watch(id, Scope::Everything),
+            hub.watch(id, Scope::Everything),
+        );
         drop(first);
         assert_eq!(hub.watching(), 1);
         drop(second);
@@ -400,7 +420,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_waiting_watcher_is_woken() {
         let hub = Hub::new();
-        let mailbox = hub.watch(an_order_at(1).id);
+        let mailbox = hub.watch(an_order_at(1).id, Scope::Everything);
         let waiting = tokio::spawn(async move { mailbox.next().await });
         tokio::task::yield_now().await;
         let sent = published(&hub, 1);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::Stream;
 use shop_core::domain::order::TimelineEntry;
-use shop_core::domain::{Order, OrderId};
+use shop_core::domain::{Order, OrderId, Scope};
 use shop_core::runtime::backoff::Backoff;
 use shop_core::runtime::failpoint::{self, Step};
 use shop_core::runtime::guard::{self, Guard};
@@ -38,16 +38,17 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 
 /// Where orders are read: the views, or a test's own.
 pub trait ReadOrders: Send + 'static {
-    /// The order as the view has it, deleted or not.
+    /// The order as the view has it, deleted or not, as far as a scope reaches.
     fn read(
         &self,
         id: OrderId,
+        scope: Scope,
     ) -> impl Future<Output = Result<Option<OrderState>, ApiError>> + Send;
 }
 
 impl ReadOrders for Views {
-    async fn read(&self, id: OrderId) -> Result<Option<OrderState>, ApiError> {
-        Ok(self.order_state(id).await?)
+    async fn read(&self, id: OrderId, scope: Scope) -> Result<Option<OrderState>, ApiError> {
+        Ok(self.reach(scope).order_state(id).await?)
     }
 }
 
@@ -93,6 +94,7 @@ type Outcome<R> = (Box<Watcher<R>>, Result<(), ApiError>);
 #[derive(Debug)]
 struct Watcher<R> {
     order_id: OrderId,
+    scope: Scope,
     mailbox: Mailbox,
     views: R,
     /// Where the client stands; `None` if it begins.
@@ -116,11 +118,18 @@ enum Next {
 
 impl<R: ReadOrders> Watch<R> {
     /// Registers at the hub. The view is read when the first item is asked for. The client goes on after the cursor, if it was told
-    /// before.
-    pub fn new(hub: &Hub, views: R, order_id: OrderId, after: Option<Known<OrderPlace>>) -> Self {
+    /// before. An order beyond the scope does not exist.
+    pub fn new(
+        hub: &Hub,
+        views: R,
+        scope: Scope,
+        order_id: OrderId,
+        after: Option<Known<OrderPlace>>,
+    ) -> Self {
         Self(State::Waiting(Box::new(Watcher {
             order_id,
-            mailbox: hub.watch(order_id),
+            scope,
+            mailbox: hub.watch(order_id, scope),
             views,
             after,
             merge: Merge::default(),
@@ -216,7 +225,7 @@ impl<R: ReadOrders> Watcher<R> {
     async fn begin(&mut self) -> Result<(), ApiError> {
         let deadline = Instant::now() + APPEARS_WITHIN;
         loop {
-            let view = self.views.read(self.order_id).await?;
+            let view = self.views.read(self.order_id, self.scope).await?;
             failpoint::pass(Step::SnapshotRead).await;
             if !guard::is_on(Guard::RegisterBeforeRead) {
                 self.mailbox = self.mailbox.anew();
@@ -311,7 +320,9 @@ impl<R: ReadOrders> Watcher<R> {
             if read > 0 {
                 tokio::time::sleep(backoff.next()).await;
             }
-            let filled = match self.views.read(self.order_id).await {
+            // Whose it is was seen when the stream began, and never changes; what is left of a deleted order is nobody's.
+            let read = self.views.read(self.order_id, Scope::Everything);
+            let filled = match read.await {
                 Ok(Some(OrderState::Live(order))) => self.take(&order, Kind::Live),
                 Ok(Some(OrderState::Deleted(rest))) => {
                     let told = self

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use shop_api::graphql::{App, schema};
 use shop_api::http::{self, execute::Engine};
+use shop_api::identity::Verifier;
 use shop_api::live::Live;
 use shop_core::db::Db;
 use shop_core::events::Encoding;
 use shop_core::runtime::{Program, Shutdown};
-use shop_core::runtime::settings::Environment;
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::shop::{Options, PATIENCE, edge, kafka};
+use crate::tokens;
 
 /// What is live in all copies.
 #[derive(Clone, Default)]
@@ -37,7 +38,7 @@ pub struct ApiCopy {
     pub live: Live,
     pub addr: SocketAddr,
     pub shutdown: Shutdown,
-    pub serving: JoinHandle<std::io::Result<()>>,
+    pub serving: JoinHandle<()>,
 }
 
 impl ApiCopy {
@@ -50,24 +51,26 @@ impl ApiCopy {
         };
         let mongo = options.mongo.unwrap_or_else(|| views.settings().clone());
         let app = App {
-            db: Db::new(&mysql, Encoding::Json).expect("a pool"),
+            db: (options.db).unwrap_or_else(|| Db::new(&mysql, Encoding::Json).expect("a pool")),
             views: Views::connect(&mongo, "test").await.expect("an address"),
             live: live.clone(),
             idempotency_ttl: Duration::from_hours(24),
             read_your_write_timeout: options.read_your_write_timeout.unwrap_or(PATIENCE),
         };
+        let edge = options.edge.unwrap_or_else(edge);
         let shutdown = Shutdown::new();
         let read = app.views.clone();
         let deadline = options.deadline.unwrap_or(PATIENCE);
-        let engine = Engine::new(schema(app, Environment::Development), read, deadline);
-        let edge = options.edge.unwrap_or_else(edge);
-        let environment = Environment::Development;
-        let routes = http::router(engine.clone(), &shutdown, environment, &edge);
+        let engine = Engine::new(schema(app, edge.introspection), read, deadline);
+        let verifier = Verifier::new(&options.identity.unwrap_or_else(tokens::identity));
+        let pages = Some(http::assets::router(None));
+        let routes = http::router(engine.clone(), verifier.clone(), &shutdown, pages, &edge);
+        tokio::spawn(async move { verifier.run().await });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("its address");
         let stop = shutdown.clone();
         let serving =
-            tokio::spawn(async move { http::serve(listener, routes, &engine, &stop).await });
+            tokio::spawn(async move { http::serve(listener, routes, &engine, &edge, &stop).await });
         Self {
             live,
             addr,

@@ -5,11 +5,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::documents::{CREATE_PRODUCT, CREATE_USER};
-use crate::shop::Shop;
+use crate::shop::{Options, Shop, edge};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_dropped_at_random_never_give_their_answer_to_another() {
-    let shop = Shop::open().await;
+    let mut edge = edge();
+    edge.http.requests_at_once = 4_096; // all of them at once
+    let shop = Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await;
     let mut tasks = Vec::new();
     for index in 0..300_u64 {
         // Twins of two kinds, so that an answer that was left on a connection would be of the wrong kind or name.

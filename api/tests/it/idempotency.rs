@@ -52,7 +52,7 @@ async fn every_mutation_sent_again_answers_the_same_however_things_went_on() {
     let input = json!({ "productId": product, "delta": 2, "reason": "RECEIVED" });
     mutate(&mut sent, ADJUST_STOCK, input).await;
     let lines = json!([{ "productId": product, "quantity": 1 }]);
-    let input = json!({ "customerId": user, "lines": lines });
+    let input = json!({ "onBehalfOf": user, "lines": lines });
     let order = mutate(&mut sent, CREATE_ORDER, input.clone()).await["order"]["id"].take();
     let other = mutate(&mut sent, CREATE_ORDER, input).await["order"]["id"].take();
     let pay = |order: &Value| json!({ "orderId": order, "method": "card", "reference": order });

@@ -11,7 +11,7 @@ async fn lines_that_break_a_rule_are_refused_by_their_field() {
     let (customer, product) = (shop.customer().await, shop.product(5).await);
     let line = |quantity: i64| json!({ "productId": product, "quantity": quantity });
     let unknown = "product_01939f2e-7b1c-7def-8a34-5b6c7d8e9f01";
-    let crowd: Vec<_> = (0..10_000).map(|_| line(1)).collect();
+    let crowd: Vec<_> = (0..101).map(|_| line(1)).collect();
     for (lines, code, path) in [
         (json!([]), "INVALID_INPUT", vec!["input", "lines"]),
         (json!(crowd), "INVALID_INPUT", vec!["input", "lines"]),
@@ -51,7 +51,7 @@ async fn lines_that_break_a_rule_are_refused_by_their_field() {
             vec!["input", "lines", "1", "productId"],
         ),
     ] {
-        let input = json!({ "customerId": customer, "lines": lines });
+        let input = json!({ "onBehalfOf": customer, "lines": lines });
         let error = shop.refused(CREATE_ORDER, input).await;
         assert_eq!(
             (&error["code"], &error["path"]),
@@ -69,25 +69,25 @@ async fn an_unknown_customer_is_not_found() {
     let error = shop
         .refused(
             CREATE_ORDER,
-            json!({ "customerId": unknown, "lines": lines }),
+            json!({ "onBehalfOf": unknown, "lines": lines }),
         )
         .await;
     assert_eq!(
         (&error["__typename"], &error["id"]),
         (&json!("NotFoundError"), &unknown)
     );
-    assert_eq!(error["path"], json!(["input", "customerId"]));
+    assert_eq!(error["path"], json!(["input", "onBehalfOf"]));
     let error = shop
-        .refused(CREATE_ORDER, json!({ "customerId": "me", "lines": lines }))
+        .refused(CREATE_ORDER, json!({ "onBehalfOf": "me", "lines": lines }))
         .await;
-    assert_eq!(error["path"], json!(["input", "customerId"]));
+    assert_eq!(error["path"], json!(["input", "onBehalfOf"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_price_is_the_catalogues_and_a_client_may_only_say_what_it_expects() {
     let shop = Shop::open().await;
     let (customer, product) = (shop.customer().await, shop.product(5).await);
-    let input = |line: Value| json!({ "input": { "customerId": customer, "lines": [line] } });
+    let input = |line: Value| json!({ "input": { "onBehalfOf": customer, "lines": [line] } });
     let priced = json!({ "productId": product, "quantity": 1, "price": { "amount": "0.01", "currencyCode": "EUR" } });
     let error = shop.invalid(CREATE_ORDER, input(priced)).await;
     assert!(
@@ -134,7 +134,7 @@ async fn the_price_is_the_catalogues_and_a_client_may_only_say_what_it_expects()
 async fn a_wrong_type_or_a_missing_field_is_an_error_that_names_the_field() {
     let shop = Shop::open().await;
     let (customer, product) = (shop.customer().await, shop.product(5).await);
-    let order = |line: Value| json!({ "input": { "customerId": customer, "lines": [line] } });
+    let order = |line: Value| json!({ "input": { "onBehalfOf": customer, "lines": [line] } });
     for (variables, named) in [
         (order(json!({ "productId": product })), "quantity"),
         (order(json!({ "quantity": 1 })), "productId"),
@@ -163,8 +163,7 @@ async fn a_wrong_type_or_a_missing_field_is_an_error_that_names_the_field() {
             "productId",
         ),
         (order(json!("a mug")), "input.lines.0"),
-        (json!({ "input": { "customerId": customer } }), "lines"),
-        (json!({ "input": { "lines": [] } }), "customerId"),
+        (json!({ "input": { "onBehalfOf": customer } }), "lines"),
         (json!({ "input": null }), "input"),
         (json!({ "input": 7 }), "\"input\""),
         (json!({}), "input"),

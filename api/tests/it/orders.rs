@@ -89,7 +89,7 @@ async fn more_than_there_is_is_rejected_and_says_what_was_short() {
     let order = shop
         .done(
             CREATE_ORDER,
-            json!({ "customerId": customer, "lines": lines }),
+            json!({ "onBehalfOf": customer, "lines": lines }),
         )
         .await;
     assert_eq!(order["order"]["status"], "PENDING");

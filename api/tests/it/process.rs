@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use crate::socket::Socket;
+use crate::tokens;
 
 const BOUND: Duration = Duration::from_secs(30);
 /// Settings with which it serves without any server: nobody listens there.
@@ -48,7 +49,9 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .expect("the program starts");
-        let client = Client::builder().timeout(BOUND).build().expect("a client");
+        let token = tokens::headers(&tokens::admin());
+        let client = Client::builder().timeout(BOUND).default_headers(token);
+        let client = client.build().expect("a client");
         let process = Self {
             addr,
             health,
@@ -63,7 +66,7 @@ impl Process {
     }
 
     /// Whether this process, and no other, answers.
-    async fn is_alive(&self) -> bool {
+    pub async fn is_alive(&self) -> bool {
         let url = format!("http://{}/healthz", self.health);
         let answer = self.client.get(url).send().await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)

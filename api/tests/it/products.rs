@@ -135,7 +135,7 @@ async fn what_is_held_for_orders_is_neither_taken_away_nor_deleted() {
     let lines = json!([{ "productId": product, "quantity": 3 }]);
     shop.done(
         CREATE_ORDER,
-        json!({ "customerId": customer, "lines": lines }),
+        json!({ "onBehalfOf": customer, "lines": lines }),
     )
     .await;
     shop.settle().await;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::documents::{CREATE_ORDER, ORDER_STATUS_CHANGED, USERS};
 use crate::shop::{Roles, Statuses, databases};
 use crate::socket::Socket;
+use crate::tokens;
 
 const BOUND: Duration = Duration::from_secs(30);
 /// Nobody listens there.
@@ -45,7 +46,7 @@ impl Running {
         Self {
             addr,
             health: health.expect("a free port"),
-            client: Client::new(),
+            client: tokens::client(),
             shutdown,
             program,
         }
@@ -104,7 +105,7 @@ async fn the_program_becomes_ready_tells_live_status_and_stops() {
 
     let (customer, product) = (db.customer().await, db.product(5).await);
     let line = json!({ "productId": product.id.to_string(), "quantity": 1 });
-    let input = json!({ "customerId": customer.id.to_string(), "lines": [line] });
+    let input = json!({ "onBehalfOf": customer.id.to_string(), "lines": [line] });
     let created = api.ask(CREATE_ORDER, json!({ "input": input })).await;
     let order = &created["data"]["createOrder"]["order"]["id"];
     let mut socket = Socket::open(api.addr).await;

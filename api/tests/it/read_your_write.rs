@@ -35,7 +35,7 @@ async fn written(shop: &Shop) -> Vec<(&'static str, &'static str, Value, &'stati
     let input = json!({ "name": "Mug", "price": price, "stock": 5 });
     let product = shop.done(CREATE_PRODUCT, input).await["product"].take();
     let lines = json!([{ "productId": product["id"], "quantity": 1 }]);
-    let input = json!({ "customerId": user["id"], "lines": lines });
+    let input = json!({ "onBehalfOf": user["id"], "lines": lines });
     let order = shop.done(CREATE_ORDER, input).await["order"].take();
     let rename = |id: &Value| json!({ "id": id, "name": "Eve" });
     vec![

@@ -19,14 +19,16 @@ use shop_core::domain::{Order, Product, User};
 use shop_core::events::{
     Encoding, Envelope, Event, Payload, Source, StoredEvent, Topic, WireRecord,
 };
-use shop_core::runtime::settings::{EdgeSettings, KafkaSettings, MongoSettings, MysqlSettings};
+use shop_core::runtime::settings::{
+    EdgeSettings, IdentitySettings, KafkaSettings, MongoSettings, MysqlSettings,
+};
 use shop_core::runtime::{Settings, Shutdown, metrics};
 use shop_core::testkit::{TestDb, TestViews};
 use shop_core::views::Views;
 use tokio::task::JoinHandle;
 
 use crate::copies::{ApiCopy, Hubs};
-use crate::documents;
+use crate::{documents, tokens};
 
 /// Longer than any answer takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +91,8 @@ pub async fn databases() -> (TestDb, TestViews) {
 /// What a test may want otherwise.
 #[derive(Default)]
 pub struct Options {
+    /// The API's connections to MySQL, if a test wants to use them too.
+    pub db: Option<Db>,
     /// How the API reaches MySQL.
     pub mysql: Option<MysqlSettings>,
     /// How the API reaches MongoDB.
@@ -101,6 +105,8 @@ pub struct Options {
     pub read_your_write_timeout: Option<Duration>,
     /// Who may call, and how much.
     pub edge: Option<EdgeSettings>,
+    /// Whose tokens are taken.
+    pub identity: Option<IdentitySettings>,
 }
 
 /// How Kafka is reached when nothing is said.
@@ -109,10 +115,13 @@ pub fn kafka() -> KafkaSettings {
     settings.expect("the defaults are valid").kafka
 }
 
-/// How the API's edge is set when nothing is said.
+/// How the API's edge is set when nothing is said: as by default, but that one client may ask for as much as a test does.
 pub fn edge() -> EdgeSettings {
     let settings = Settings::read(&|_| None);
-    settings.expect("the defaults are valid").edge
+    let mut edge = settings.expect("the defaults are valid").edge;
+    edge.http.rate_per_address = 0;
+    edge.http.rate_per_user = 0;
+    edge
 }
 
 /// The shop; stopped when dropped.
@@ -124,7 +133,7 @@ pub struct Shop {
     pub addr: SocketAddr,
     pub client: Client,
     pub shutdown: Shutdown,
-    pub serving: JoinHandle<std::io::Result<()>>,
+    pub serving: JoinHandle<()>,
     hubs: Hubs,
     roles: Roles<Statuses>,
 }
@@ -151,6 +160,7 @@ impl Shop {
         let roles = Roles::new(db.db(), &views, Statuses::Hubs(hubs.clone()));
         let client = Client::builder()
             .timeout(PATIENCE)
+            .default_headers(tokens::headers(&tokens::admin()))
             .build()
             .expect("a client");
         Self {
@@ -192,7 +202,16 @@ impl Shop {
             .expect("an answer")
     }
 
-    /// The whole body of the answer to a document.
+    /// The whole body of the answer to a document, asked with a token.
+    pub async fn ask_as(&self, token: &str, document: &str, variables: Value) -> Value {
+        let body = json!({ "query": document, "variables": variables });
+        let request = self.client.post(self.url("/graphql"));
+        let response = request.headers(tokens::headers(token)).json(&body).send();
+        let response = response.await.expect("an answer");
+        response.json().await.expect("a body in JSON")
+    }
+
+    /// The whole body of the answer to a document, asked by an administrator.
     pub async fn ask(&self, document: &str, variables: Value) -> Value {
         let response = self
             .post(&json!({ "query": document, "variables": variables }))
@@ -271,7 +290,7 @@ impl Shop {
     pub async fn order_in(&self, statuses: &[&str]) -> Value {
         let (customer, product) = (self.customer().await, self.product(10).await);
         let lines = json!([{ "productId": product, "quantity": 2 }]);
-        let input = json!({ "customerId": customer, "lines": lines });
+        let input = json!({ "onBehalfOf": customer, "lines": lines });
         let order = self.done(documents::CREATE_ORDER, input).await["order"]["id"].take();
         self.settle().await;
         for status in statuses {

@@ -14,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_a
 
 use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, USERS};
 use crate::shop::Shop;
+use crate::tokens;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,6 +26,33 @@ impl Socket {
     pub async fn open(addr: SocketAddr) -> Self {
         let socket = Self::upgrade(addr, "graphql-transport-ws").await;
         socket.expect("an upgrade").shaken().await
+    }
+
+    /// The same by another token, which is shown in the handshake.
+    pub async fn open_as(addr: SocketAddr, token: &str) -> Self {
+        let mut request = request(addr, "graphql-transport-ws");
+        request.headers_mut().remove("authorization");
+        let mut socket = Self(connect_async(request).await.expect("an upgrade").0);
+        socket.init_with(token).await;
+        assert_eq!(
+            socket.receive().await,
+            Ok(json!({ "type": "connection_ack" }))
+        );
+        socket
+    }
+
+    /// A connection whose request named nobody, without the protocol's handshake.
+    pub async fn upgrade_as_nobody(addr: SocketAddr, protocol: &str) -> Self {
+        let mut request = request(addr, protocol);
+        request.headers_mut().remove("authorization");
+        Self(connect_async(request).await.expect("an upgrade").0)
+    }
+
+    /// Shows a token: the handshake, or later a fresh one.
+    pub async fn init_with(&mut self, token: &str) {
+        let payload = json!({ "authorization": tokens::bearer(token) });
+        self.send(json!({ "type": "connection_init", "payload": payload }))
+            .await;
     }
 
     /// A connection without the protocol's handshake.
@@ -169,9 +197,10 @@ fn request(addr: SocketAddr, protocol: &str) -> http::Request<()> {
     let request = format!("ws://{addr}/graphql").into_client_request();
     let mut request = request.expect("an address");
     let protocol = protocol.parse().expect("a header");
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", protocol);
+    let headers = request.headers_mut();
+    headers.insert("sec-websocket-protocol", protocol);
+    let token = tokens::bearer(&tokens::admin());
+    headers.insert("authorization", token.parse().expect("a header"));
     request
 }
 
@@ -329,6 +358,6 @@ async fn a_program_that_stops_says_so_to_its_sockets_and_ends() {
     let ended = timeout(PATIENCE, &mut shop.serving)
         .await
         .expect("it ends in time");
-    ended.expect("no panic").expect("no error");
+    ended.expect("no panic");
     assert_eq!(shop.hub.watching(), 0);
 }

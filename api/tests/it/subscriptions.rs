@@ -184,7 +184,7 @@ async fn many_subscribers_see_every_version_through_kafka_with_repeats_and_shuff
     let lines = json!([{ "productId": product, "quantity": 2 }]);
     let mut watching = Vec::new();
     for _ in 0..4 {
-        let input = json!({ "customerId": customer, "lines": lines });
+        let input = json!({ "onBehalfOf": customer, "lines": lines });
         let order = shop.done(CREATE_ORDER, input).await["order"]["id"].take();
         roles.settle(&shop.db).await; // a view is waited for no longer than a few seconds
         for _ in 0..3 {

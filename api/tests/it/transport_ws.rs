@@ -214,7 +214,7 @@ async fn ids_come_back_as_they_were_sent() {
     for id in ["0", " ", "\"\\\n\u{0}é🍵", &"x".repeat(256)] {
         socket.subscribe(id, "{ __typename }", json!({})).await;
         let answer = socket.next(id).await;
-        assert_eq!(answer, json!({ "data": { "__typename": "Query" } }));
+        assert_eq!(answer["data"], json!({ "__typename": "Query" }));
         socket.completed(id).await;
     }
     let mut named = Socket::open(shop.addr).await;
@@ -228,5 +228,5 @@ async fn ids_come_back_as_they_were_sent() {
         .send(json!({ "id": "1", "type": "subscribe", "payload": payload }))
         .await;
     let answer = named.next("1").await;
-    assert_eq!(answer, json!({ "data": { "__typename": "Query" } }));
+    assert_eq!(answer["data"], json!({ "__typename": "Query" }));
 }

@@ -59,7 +59,7 @@ impl Copies {
     async fn orders(&self, customer: &Value, count: usize) -> Vec<Value> {
         let product = self.shop.product(1_000).await;
         let lines = json!([{ "productId": product, "quantity": 1 }]);
-        let input = json!({ "customerId": customer, "lines": lines });
+        let input = json!({ "onBehalfOf": customer, "lines": lines });
         let mut ids = Vec::new();
         for _ in 0..count {
             let payload = self.shop.done(CREATE_ORDER, input.clone()).await;

@@ -123,7 +123,7 @@ async fn a_user_with_an_open_order_is_not_deleted() {
     let lines = json!([{ "productId": product, "quantity": 1 }]);
     shop.done(
         CREATE_ORDER,
-        json!({ "customerId": customer, "lines": lines }),
+        json!({ "onBehalfOf": customer, "lines": lines }),
     )
     .await;
     let error = shop.refused(DELETE_USER, json!({ "id": customer })).await;

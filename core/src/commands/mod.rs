@@ -4,6 +4,8 @@
 //! knows neither GraphQL nor Kafka types. Refusals change nothing and emit nothing. Each table has one module here that
 //! writes it: users, products, stock, orders.
 //!
+//! What lies beyond a call's scope is not found, in as many steps as what is not there.
+//!
 //! What a client asks for may come twice, so every such command claims the call's idempotency key first, before any
 //! lock, and keeps its answer last; and may be meant for a version, which is looked at under the row's lock.
 //!
@@ -23,7 +25,7 @@ use uuid::Uuid;
 use crate::db::idempotency::Key;
 use crate::db::{StoreError, TransactionError};
 use crate::domain::refusal::path;
-use crate::domain::{EventId, Refusal, Timestamp, Version};
+use crate::domain::{EventId, Refusal, Scope, Timestamp, Version};
 use crate::events::{Event, EventType, Payload, TraceParent, event_id};
 use crate::runtime::clock;
 
@@ -38,6 +40,8 @@ pub struct Call {
     pub key: Option<Key>,
     /// The version that the thing to be changed must have.
     pub expected_version: Option<Version>,
+    /// Whose things it may change.
+    pub scope: Scope,
 }
 
 impl Call {
@@ -53,7 +57,14 @@ impl Call {
             trace,
             key: None,
             expected_version: None,
+            scope: Scope::Everything,
         }
+    }
+
+    /// The same for other things than those of the scope so far.
+    #[must_use]
+    pub fn reaching(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Refuses a thing that is not of the version that was expected.

@@ -74,6 +74,9 @@ pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, 
         .with("id", cmd.id)
         .with_some("name", cmd.name.as_ref())
         .with_some("email", cmd.email.as_ref());
+    if !call.scope.has(cmd.id) {
+        return Err(not_found(cmd.id).into());
+    }
     db.transaction("update_user", async |tx| {
         if let Some(answered) = once::answered(tx, call, &request).await? {
             return Ok(answered);
@@ -102,6 +105,9 @@ pub async fn update_user(db: &Db, call: &Call, cmd: UpdateUser) -> Result<User, 
 /// Refusals: `NotFound`, `UserHasOpenOrders`, `VersionMismatch`; those of the key.
 pub async fn delete_user(db: &Db, call: &Call, id: UserId) -> Result<User, CommandError> {
     let request = Request::new("deleteUser").with("id", id);
+    if !call.scope.has(id) {
+        return Err(not_found(id).into());
+    }
     db.transaction("delete_user", async |tx| {
         if let Some(answered) = once::answered(tx, call, &request).await? {
             return Ok(answered);

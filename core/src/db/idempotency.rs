@@ -78,7 +78,7 @@ pub async fn claim(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<
 /// insert fails for a missing value. The wait for the row has a bound of its own.
 fn insertion(key: &Key, request: &RequestHash) -> String {
     let uuid = hexadecimal(key.key.uuid().as_bytes());
-    let principal = hexadecimal(key.principal.as_str().as_bytes());
+    let principal = hexadecimal(key.principal.to_string().as_bytes());
     let request = hexadecimal(request);
     format!(
         "SET @turn = GET_LOCK(SHA2(CONCAT_WS('.', DATABASE(), '{principal}', '{uuid}'), 224), {TWIN_WAIT_SECONDS}), \
@@ -135,7 +135,7 @@ async fn read(conn: &mut Conn, key: &Key) -> Result<Option<Row>, StoreError> {
     )
     .bind::<BigInt, _>(micros(key.ttl))
     .bind::<Binary, _>(uuid_column(key.key.uuid()))
-    .bind::<Text, _>(key.principal.as_str())
+    .bind::<Text, _>(key.principal.to_string())
     .get_result(conn)
     .await
     .optional()?;
@@ -150,7 +150,7 @@ async fn renew(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<(), 
     )
     .bind::<Binary, _>(request.as_slice())
     .bind::<Binary, _>(uuid_column(key.key.uuid()))
-    .bind::<Text, _>(key.principal.as_str())
+    .bind::<Text, _>(key.principal.to_string())
     .execute(conn)
     .await?;
     Ok(())
@@ -158,7 +158,7 @@ async fn renew(conn: &mut Conn, key: &Key, request: &RequestHash) -> Result<(), 
 
 /// Stores what the change was answered with, under a key that this transaction has claimed.
 pub async fn keep(conn: &mut Conn, key: &Key, outcome: &[u8]) -> Result<(), StoreError> {
-    let row = t::idempotency_keys.find((uuid_column(key.key.uuid()), key.principal.as_str()));
+    let row = t::idempotency_keys.find((uuid_column(key.key.uuid()), key.principal.to_string()));
     diesel::update(row)
         .set(t::outcome.eq(outcome))
         .execute(conn)

@@ -4,7 +4,7 @@ mod read;
 mod rows;
 mod save;
 
-pub use read::{after, any, lock, lock_many, share_any};
+pub use read::{after, any, lock, lock_many, lock_within, share_any};
 pub use save::{Changed, insert, save_many};
 
 use std::time::Duration;

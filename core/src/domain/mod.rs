@@ -23,7 +23,7 @@ pub use money::{Currency, Money};
 pub use order::Order;
 pub use product::Product;
 pub use refusal::Refusal;
-pub use request::{Principal, RequestKey};
+pub use request::{Principal, RequestKey, Scope};
 pub use status::OrderStatus;
 pub use stock::StockLevel;
 pub use time::Timestamp;

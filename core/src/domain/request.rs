@@ -5,17 +5,46 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// Whoever a request comes from; its idempotency keys are its own. There is no authentication yet, so all are one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Principal(&'static str);
+use super::{Order, UserId};
 
-impl Principal {
-    /// Everybody, as long as nobody has to say who they are.
-    pub const ANYONE: Self = Self("anyone");
+/// Whoever a request comes from; its idempotency keys are its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Principal(UserId);
 
-    /// The word that tables use: ASCII, at most 64 characters.
-    pub const fn as_str(&self) -> &str {
-        self.0
+impl From<UserId> for Principal {
+    fn from(user: UserId) -> Self {
+        Self(user)
+    }
+}
+
+/// The word that tables use: ASCII, at most 64 characters.
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whose things a request reaches. What lies beyond does not exist for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Everybody's.
+    Everything,
+    /// One user's: the user itself, and its orders.
+    Of(UserId),
+}
+
+impl Scope {
+    /// Whether this user's things are reached.
+    pub fn has(self, user: UserId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Of(own) => own == user,
+        }
+    }
+
+    /// Whether an order is reached: its customer's things are.
+    pub fn has_order(self, order: &Order) -> bool {
+        self.has(order.customer_id)
     }
 }
 

@@ -34,6 +34,8 @@ pub const OUTBOX_SENT: &str = "outbox_sent_total";
 pub const PRUNED_ROWS: &str = "pruned_rows_total";
 /// Histogram, labels `method`, `path` (the route, never the address asked for) and `status`.
 pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
+/// Counter, label `reason` (rate, overload, connections, slow).
+pub const HTTP_REFUSED: &str = "http_refused_total";
 /// Histogram, labels `type` (query, mutation, subscription) and `outcome`.
 pub const GRAPHQL_REQUEST_DURATION: &str = "graphql_request_duration_seconds";
 /// Gauge, label `state` (`in_use`, `idle`, `max`).
@@ -52,6 +54,8 @@ pub const LIVE_ENDINGS: &str = "live_endings_total";
 pub const LIVE_STATUS_RECORDS: &str = "live_status_records_total";
 /// Counter, labels `stream` (the subscription's name) and `kind` (of `UpdateKind`).
 pub const LIVE_ITEMS: &str = "live_items_total";
+/// Counter, label `reason`.
+pub const TOKENS_DENIED: &str = "tokens_denied_total";
 
 /// Label `status` of [`KAFKA_MESSAGES_PROCESSED`]: the record is dealt with.
 pub const STATUS_SUCCESS: &str = "success";
@@ -106,6 +110,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: OUTBOX_SENT, kind: Kind::Counter, help: "Events that Kafka has acknowledged and that are marked as sent" },
     Metric { name: PRUNED_ROWS, kind: Kind::Counter, help: "Rows deleted because of their age, by table" },
     Metric { name: HTTP_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to answer an HTTP request, in seconds" },
+    Metric { name: HTTP_REFUSED, kind: Kind::Counter, help: "Connections and operations turned away, by reason (rate, overload, connections, slow)" },
     Metric { name: GRAPHQL_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to execute a GraphQL request, in seconds" },
     Metric { name: MYSQL_POOL_CONNECTIONS, kind: Kind::Gauge, help: "Connections of the MySQL pool, by state (in_use, idle, max)" },
     Metric { name: MYSQL_TRANSACTION_DURATION, kind: Kind::Histogram(REQUEST), help: "Time of a MySQL transaction with its retries, in seconds" },
@@ -115,6 +120,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: LIVE_ENDINGS, kind: Kind::Counter, help: "Sockets and event streams that ended, by transport and the reason that the client was given" },
     Metric { name: LIVE_STATUS_RECORDS, kind: Kind::Counter, help: "Status records read for subscribers" },
     Metric { name: LIVE_ITEMS, kind: Kind::Counter, help: "Items told to subscribers, by stream and kind (SNAPSHOT, MISSED, LIVE, RESYNC, ...)" },
+    Metric { name: TOKENS_DENIED, kind: Kind::Counter, help: "Tokens that were not taken, by reason" },
 ];
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();

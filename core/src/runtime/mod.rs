@@ -14,6 +14,7 @@ pub mod health;
 mod healthcheck;
 pub mod ids;
 pub mod metrics;
+pub mod network;
 mod process;
 pub mod settings;
 pub mod shutdown;

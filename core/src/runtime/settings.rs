@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::network::Network;
 use crate::events::{Encoding, TopicNames};
 
 /// Where a program runs; decides the logs' form and what is refused.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub payment_check_interval: Duration,
     /// `HTTP_ADDR`: where the API listens.
     pub http_addr: SocketAddr,
+    /// Whose word counts for who somebody is.
+    pub identity: IdentitySettings,
     /// Who may use the API, and how much of it.
     pub edge: EdgeSettings,
     /// `HEALTH_ADDR`: where the program answers `/healthz`, `/readyz` and `/metrics`.
@@ -154,6 +157,56 @@ impl std::fmt::Debug for Sasl {
     }
 }
 
+/// Whose word counts for who somebody is.
+#[derive(Clone)]
+pub struct IdentitySettings {
+    /// What verifies tokens.
+    pub keys: TokenKeys,
+    /// `JWT_ISSUER`.
+    pub issuer: String,
+    /// `JWT_AUDIENCE`.
+    pub audience: String,
+    /// `JWT_ROLE_CLAIM`.
+    pub role_claim: String,
+}
+
+/// The secret is kept out.
+impl std::fmt::Debug for IdentitySettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdentitySettings")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("role_claim", &self.role_claim)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What verifies tokens.
+#[derive(Clone)]
+pub enum TokenKeys {
+    /// `JWT_SECRET`.
+    Secret(String),
+    /// The one of development, with which anybody can sign.
+    EverybodyKnows,
+    /// `JWT_JWKS`.
+    Published(KeySource),
+}
+
+/// With which programs in development verify tokens when nothing is set. Whoever knows it is an administrator there.
+pub const KNOWN_SECRET: &str = "development-secret-that-everybody-knows";
+
+/// Where a JSON Web Key Set is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum KeySource {
+    /// Nowhere.
+    #[default]
+    None,
+    /// In a file.
+    File(std::path::PathBuf),
+    /// At an address.
+    Address(String),
+}
+
 /// Who may use the API, and how much of it.
 #[derive(Debug, Clone)]
 pub struct EdgeSettings {
@@ -161,14 +214,45 @@ pub struct EdgeSettings {
     pub hosts: Vec<String>,
     /// `HTTP_ALLOWED_ORIGINS`: origins of pages that may use it besides its own, in small letters.
     pub origins: Vec<String>,
+    /// `HTTPS_ONLY`: whether browsers are told to ask over TLS alone.
+    pub https_only: bool,
+    /// `INTROSPECTION`: whether clients may ask for the schema.
+    pub introspection: bool,
+    /// `EXPLORERS`: whether there are pages to explore it with.
+    pub explorers: bool,
     /// `LIVE_SUBSCRIPTIONS`: operations over sockets and event streams at most.
     pub subscriptions: usize,
     /// `LIVE_ANSWER_BYTES`: of one answer over a socket or event stream, at most.
     pub answer_bytes: usize,
     /// `SOCKETS`: at most.
     pub sockets: usize,
+    /// Connections and requests.
+    pub http: HttpSettings,
     /// Each socket.
     pub socket: SocketSettings,
+}
+
+/// How much HTTP is carried, and for whom.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// `HTTP_BODY_BYTES`: of one request, at most.
+    pub body_bytes: usize,
+    /// `HTTP_READ_TIMEOUT`: how long a request's head may take, and its body.
+    pub read_timeout: Duration,
+    /// `HTTP_IDLE_TIMEOUT`: how long a connection waits for another request.
+    pub idle_timeout: Duration,
+    /// `HTTP_CONNECTIONS`: at most.
+    pub connections: usize,
+    /// `HTTP_CONNECTIONS_PER_ADDRESS`: at most.
+    pub connections_per_address: usize,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<Network>,
+    /// `REQUESTS_AT_ONCE`: queries at most, and as many mutations.
+    pub requests_at_once: usize,
+    /// `RATE_PER_ADDRESS`: cost per minute; 0 for no bound.
+    pub rate_per_address: u32,
+    /// `RATE_PER_USER`: cost per minute; 0 for no bound.
+    pub rate_per_user: u32,
 }
 
 /// What one socket's client may do.

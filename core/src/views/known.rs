@@ -17,9 +17,18 @@ pub struct Known {
 }
 
 #[derive(Deserialize)]
-struct KnownFields {
+pub(super) struct KnownFields {
     version: i64,
     deleted: bool,
+}
+
+impl KnownFields {
+    pub(super) fn read(&self, name: &'static str) -> Result<Known, ViewError> {
+        Ok(Known {
+            version: Reader(name).count(self.version, "a version")?,
+            deleted: self.deleted,
+        })
+    }
 }
 
 impl Views {
@@ -45,12 +54,7 @@ impl Views {
         let found = collection
             .find_one(doc! { "_id": id })
             .projection(doc! { "version": 1, "deleted": 1 });
-        let Some(found) = self.within(found).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Known {
-            version: Reader(name).count(found.version, "a version")?,
-            deleted: found.deleted,
-        }))
+        let found = self.within(found).await?;
+        found.map(|found| found.read(name)).transpose()
     }
 }

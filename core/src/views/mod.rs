@@ -21,6 +21,7 @@ mod order_document;
 mod orders;
 mod page;
 mod products;
+mod reach;
 mod stock_levels;
 mod users;
 
@@ -39,6 +40,7 @@ pub use known::Known;
 pub use orders::{DeletedOrder, OrderFilter, OrderState};
 pub use page::{Page, PageRequest, Take};
 pub use products::{ProductFilter, ProductSort};
+pub use reach::Reach;
 pub use users::UserFilter;
 
 use crate::runtime::Health;

@@ -22,7 +22,7 @@ const TABLES: [&str; 4] = ["stock", "orders", "stock_orders", "stock_movements"]
 
 fn key() -> Key {
     Key {
-        principal: Principal::ANYONE,
+        principal: Principal::from(UserId::from_uuid(uuid::Uuid::nil())),
         key: RequestKey::from_uuid(ids::fresh()),
         ttl: DAY,
     }

@@ -138,7 +138,7 @@ async fn an_order_that_breaks_a_rule_is_refused_by_field_and_leaves_nothing() {
             vec![line(ProductId::from_uuid(unknown), 1)],
             "lines.0.productId",
         ),
-        (UserId::from_uuid(unknown), vec![line(mug, 1)], "customerId"),
+        (UserId::from_uuid(unknown), vec![line(mug, 1)], "onBehalfOf"),
     ] {
         let cmd = CreateOrder { customer_id, lines };
         let refused = refusal_of(create_order(db.db(), &call(), cmd).await);

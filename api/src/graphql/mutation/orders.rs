@@ -7,18 +7,20 @@ use shop_core::commands::orders::{
 use shop_core::domain;
 use shop_core::domain::Refusal;
 use shop_core::domain::order::{Actor, NewLine, NewPayment, PaymentOutcome};
+use shop_core::domain::refusal::{Entity, path};
 
 use super::terms::{ChangeTerms, CreationTerms};
 use super::{answer, parse_id, split};
 use crate::graphql::ContextExt as _;
 use crate::graphql::model::{MoneyInput, MutationError, Order, OrderStatus};
 use crate::graphql::scalar::Int;
+use crate::identity::{Caller, Role};
 
 /// An order to be placed.
 #[derive(Debug, InputObject)]
 struct CreateOrderInput {
-    /// The user who buys.
-    customer_id: ID,
+    /// Whom staff buys for; without it, and for a customer, whoever asks is the customer.
+    on_behalf_of: Option<ID>,
     /// What is bought: 1 to 100 lines, no product twice, all priced in one currency.
     lines: Vec<OrderLineInput>,
     /// Under which conditions.
@@ -38,8 +40,15 @@ struct OrderLineInput {
 }
 
 impl CreateOrderInput {
-    fn parse(&self) -> Result<CreateOrder, Refusal> {
-        let customer_id = parse_id(&self.customer_id, &["customerId"])?;
+    fn parse(&self, caller: Caller) -> Result<CreateOrder, Refusal> {
+        let other = (self.on_behalf_of.as_ref()).map(|id| parse_id(id, &["onBehalfOf"]));
+        let customer_id = other.transpose()?.unwrap_or(caller.user);
+        if !caller.scope(Role::Staff).has(customer_id) {
+            return Err(Refusal::NotFound {
+                path: path([&"onBehalfOf"]),
+                entity: Entity::User(customer_id),
+            });
+        }
         let lines = (self.lines.iter().enumerate())
             .map(|(index, line)| line.parse(&index.to_string()))
             .collect::<Result<_, _>>()?;
@@ -149,11 +158,16 @@ struct CancelOrderInput {
 }
 
 impl CancelOrderInput {
-    fn parse(self) -> Result<CancelOrder, Refusal> {
+    fn parse(self, caller: Caller) -> Result<CancelOrder, Refusal> {
         let order_id = parse_id(&self.order_id, &["orderId"])?;
+        let is_customer = caller.role == Role::Customer;
         Ok(CancelOrder {
             order_id,
-            actor: Actor::Customer,
+            actor: if is_customer {
+                Actor::Customer
+            } else {
+                Actor::Staff
+            },
             reason: self.reason,
         })
     }
@@ -245,7 +259,7 @@ pub(super) struct OrderMutation;
 
 #[Object]
 impl OrderMutation {
-    /// Places an order at the catalogue's prices. It is PENDING until its stock is reserved, then CONFIRMED or REJECTED:
+    /// Places an order at the catalogue's prices, for whoever asks. It is PENDING until its stock is reserved, then CONFIRMED or REJECTED:
     /// subscribe to `orderStatusChanged` to see it.
     async fn create_order(
         &self,
@@ -254,7 +268,7 @@ impl OrderMutation {
     ) -> Result<CreateOrderPayload> {
         let run = async || {
             let call = input.terms.call(ctx);
-            orders::create_order(ctx.db(), &call, input.parse()?).await
+            orders::create_order(ctx.db(), &call, input.parse(ctx.caller())?).await
         };
         Ok(answer(run().await)?)
     }
@@ -280,12 +294,12 @@ impl OrderMutation {
     ) -> Result<CancelOrderPayload> {
         let run = async || {
             let call = input.terms.call(ctx)?;
-            orders::cancel_order(ctx.db(), &call, input.parse()?).await
+            orders::cancel_order(ctx.db(), &call, input.parse(ctx.caller())?).await
         };
         Ok(answer(run().await)?)
     }
 
-    /// Moves a paid order along: PROCESSING, SHIPPED, DELIVERED.
+    /// Moves a paid order along: PROCESSING, SHIPPED, DELIVERED. For staff.
     async fn update_order_status(
         &self,
         ctx: &Context<'_>,
@@ -298,7 +312,7 @@ impl OrderMutation {
         Ok(answer(run().await)?)
     }
 
-    /// Deletes an order whose status is final, and scrubs what is personal.
+    /// Deletes an order whose status is final, and scrubs what is personal. For staff.
     async fn delete_order(
         &self,
         ctx: &Context<'_>,

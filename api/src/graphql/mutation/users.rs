@@ -8,6 +8,7 @@ use super::terms::{ChangeTerms, CreationTerms};
 use super::{answer, parse_id, split};
 use crate::graphql::ContextExt as _;
 use crate::graphql::model::{MutationError, User};
+use crate::identity::Role;
 
 /// A user to be created.
 #[derive(Debug, InputObject)]
@@ -99,7 +100,7 @@ pub(super) struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Creates a user.
+    /// Creates a user. For administrators.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
@@ -114,14 +115,17 @@ impl UserMutation {
         Ok(answer(outcome)?)
     }
 
-    /// Changes a user's name or e-mail address.
+    /// Changes a user's name or e-mail address: one's own, or for administrators anybody's.
     async fn update_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The change.")] input: UpdateUserInput,
     ) -> Result<UpdateUserPayload> {
         let run = async || {
-            let call = input.terms.call(ctx)?;
+            let call = input
+                .terms
+                .call(ctx)?
+                .reaching(ctx.caller().scope(Role::Admin));
             let id = parse_id(&input.id, &["id"])?;
             let cmd = UpdateUser {
                 id,
@@ -133,14 +137,17 @@ impl UserMutation {
         Ok(answer(run().await)?)
     }
 
-    /// Deletes a user who has no open orders, and scrubs what is personal.
+    /// Deletes a user who has no open orders, and scrubs what is personal: oneself, or for administrators anybody.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which user.")] input: DeleteUserInput,
     ) -> Result<DeleteUserPayload> {
         let run = async || {
-            let call = input.terms.call(ctx)?;
+            let call = input
+                .terms
+                .call(ctx)?
+                .reaching(ctx.caller().scope(Role::Admin));
             let id = parse_id(&input.id, &["id"])?;
             users::delete_user(ctx.db(), &call, id).await
         };

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use shop_core::domain::{OrderId, Version};
+use shop_core::domain::{OrderId, Scope, Version};
 use shop_core::views::{Known, Views};
 use tokio::time::{Instant, timeout};
 
@@ -20,13 +20,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause, and that of orders, which are woken.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Waits until the view of a thing has at least the version that a query's argument names, if it names one. A deleted
+/// Waits, as long for what lies beyond the scope as for what is not there, until the view of a thing has at least the version that a query's argument names, if it names one. A deleted
 /// thing is not waited for: nothing comes after that.
 ///
 /// # Errors
 /// [`ApiError::BadUserInput`]; [`ApiError::NotYet`] after `READ_YOUR_WRITE_TIMEOUT`; [`ApiError`] of the views.
 pub(super) async fn wait(
     app: &App,
+    scope: Scope,
     id: GlobalId,
     min_version: Option<Int>,
 ) -> Result<(), ApiError> {
@@ -38,9 +39,9 @@ pub(super) async fn wait(
         .filter(|version| *version > 0)
         .ok_or_else(|| ApiError::bad_input("minVersion", "must be a version: 1 or more"))?;
     let deadline = Instant::now() + app.read_your_write_timeout;
-    let mut bell = Bell::new(&app.live.orders, id, wanted);
+    let mut bell = Bell::new(&app.live.orders, scope, id, wanted);
     loop {
-        let known = look(&app.views, id).await?;
+        let known = look(&app.views, scope, id).await?;
         if known.is_some_and(|known| known.deleted || known.version >= wanted) {
             return Ok(());
         }
@@ -57,11 +58,12 @@ pub(super) async fn wait(
     }
 }
 
-async fn look(views: &Views, id: GlobalId) -> Result<Option<Known>, ApiError> {
+async fn look(views: &Views, scope: Scope, id: GlobalId) -> Result<Option<Known>, ApiError> {
     Ok(match id {
+        GlobalId::User(id) if !scope.has(id) => None,
         GlobalId::User(id) => views.known_user(id).await?,
         GlobalId::Product(id) => views.known_product(id).await?,
-        GlobalId::Order(id) => views.known_order(id).await?,
+        GlobalId::Order(id) => views.reach(scope).known_order(id).await?,
     })
 }
 
@@ -74,15 +76,15 @@ enum Bell {
 }
 
 impl Bell {
-    fn new(hub: &Hub, id: GlobalId, wanted: Version) -> Self {
+    fn new(hub: &Hub, scope: Scope, id: GlobalId, wanted: Version) -> Self {
         match id {
-            GlobalId::Order(id) => Self::feed(hub, id, wanted),
+            GlobalId::Order(id) => Self::feed(hub, scope, id, wanted),
             GlobalId::User(_) | GlobalId::Product(_) => Self::Clock(FIRST_PAUSE),
         }
     }
 
-    fn feed(hub: &Hub, id: OrderId, wanted: Version) -> Self {
-        let mailbox = hub.watch(id);
+    fn feed(hub: &Hub, scope: Scope, id: OrderId, wanted: Version) -> Self {
+        let mailbox = hub.watch(id, scope);
         Self::Feed { mailbox, wanted }
     }
 
@@ -116,7 +118,7 @@ mod tests {
     async fn an_order_is_looked_at_when_its_version_is_told_and_now_and_then_besides() {
         let hub = Hub::new();
         let order = an_order_at(3);
-        let mut bell = Bell::feed(&hub, order.id, 3);
+        let mut bell = Bell::feed(&hub, Scope::Everything, order.id, 3);
         hub.publish(&Arc::new(an_order_at(2)));
         let begun = Instant::now();
         bell.wait(Duration::from_secs(2)).await;

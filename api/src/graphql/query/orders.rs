@@ -1,7 +1,7 @@
 //! Queries of orders.
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
-use shop_core::domain::{self, Timestamp, UserId};
+use shop_core::domain::{self, Scope, Timestamp, UserId};
 use shop_core::runtime::clock;
 use shop_core::views::{self, OrderCursor, Page};
 
@@ -73,6 +73,16 @@ pub async fn orders_of(
         Some(asked) => asked.user(),
         None => customer,
     };
+    let customer_id = match (ctx.scope(), customer_id) {
+        (Scope::Of(own), None) => Some(own),
+        // Nobody is looked for: neither whom the shop knows nor whom it does not.
+        (scope, Some(id)) if !scope.has(id) => {
+            return Ok(Connection::new(nothing(), |order| {
+                OrderCursor::of(order).encode()
+            }));
+        }
+        (_, asked) => asked,
+    };
     let filter = views::OrderFilter {
         customer_id,
         statuses,
@@ -118,7 +128,7 @@ pub(super) struct OrderQuery;
 
 #[Object]
 impl OrderQuery {
-    /// An order; null if there is none with this id, or not any more.
+    /// An order; null if there is none with this id, or not any more, or if it is somebody else's.
     async fn order(
         &self,
         ctx: &Context<'_>,
@@ -136,8 +146,8 @@ impl OrderQuery {
             let Some(id) = GlobalId::parse("id", &id)?.order() else {
                 return Ok(None);
             };
-            fresh::wait(ctx.app(), GlobalId::Order(id), min_version).await?;
-            let order = ctx.views().order(id).await?;
+            fresh::wait(ctx.app(), ctx.scope(), GlobalId::Order(id), min_version).await?;
+            let order = ctx.views().reach(ctx.scope()).order(id).await?;
             match (order, at) {
                 (Some(order), Some(DateTime(at))) => Ok(Some(as_of(&order, at, clock::now())?)),
                 (order, _) => Ok(order),
@@ -146,7 +156,7 @@ impl OrderQuery {
         nullable(find().await)
     }
 
-    /// The orders, newest first.
+    /// The orders, newest first; a customer's own.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
     async fn orders(
         &self,

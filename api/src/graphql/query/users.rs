@@ -30,7 +30,7 @@ pub(super) struct UserQuery;
 
 #[Object]
 impl UserQuery {
-    /// A user; null if there is none with this id, or not any more.
+    /// A user; null if there is none with this id, or not any more, or if a customer asks for another one.
     async fn user(
         &self,
         ctx: &Context<'_>,
@@ -44,13 +44,13 @@ impl UserQuery {
             let Some(id) = GlobalId::parse("id", &id)?.user() else {
                 return Ok(None);
             };
-            fresh::wait(ctx.app(), GlobalId::User(id), min_version).await?;
+            fresh::wait(ctx.app(), ctx.scope(), GlobalId::User(id), min_version).await?;
             ctx.loaders().users.load_one(id).await
         };
         nullable(find().await)
     }
 
-    /// The users, newest first.
+    /// The users, newest first. For staff.
     #[graphql(complexity = "Limits::page_cost(first, last, child_complexity)")]
     async fn users(
         &self,

@@ -13,6 +13,7 @@ use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::{GlobalId, Order, OrderStatus};
 use crate::graphql::scalar::{DateTime, Int};
+use crate::identity::Role;
 use crate::live::cursor::OrderPlace;
 use crate::live::{Change, Watch};
 
@@ -126,10 +127,20 @@ impl OrderSubscription {
             let after = resumed(ctx, after)
                 .map(|text| OrderPlace::decode(&text, id).map_err(ApiError::bad_cursor))
                 .transpose()?;
-            let watch = Watch::new(&ctx.app().live.orders, ctx.views().clone(), id, after);
+            let (orders, views) = (&ctx.app().live.orders, ctx.views().clone());
+            let watch = Watch::new(orders, views, ctx.scope(), id, after);
+            let identity = ctx.identity().clone();
             let ids = ctx.data_opt::<EventIds>().cloned();
             let live = counter(STREAM, UpdateKind::Live);
             Ok(watch.map(move |change| {
+                // A token may have shrunk since the stream began.
+                let change = change.and_then(|change| {
+                    let scope = identity.caller().scope(Role::Staff);
+                    let is_reached = scope.has_order(&change.order);
+                    is_reached
+                        .then_some(change)
+                        .ok_or(ApiError::NotFound(id.to_string()))
+                });
                 let published = change.as_ref().ok().and_then(|it| it.published.clone());
                 let item = change.and_then(OrderStatusChange::new);
                 if let Ok(change) = &item {

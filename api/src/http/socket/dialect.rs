@@ -48,8 +48,8 @@ pub struct Dialect {
 /// What a client says.
 #[derive(Debug)]
 pub enum Said {
-    /// The handshake.
-    Init,
+    /// The handshake, or later a fresh token; with its payload.
+    Init(Option<Box<RawValue>>),
     /// Begin an operation.
     Start {
         /// Its name on this socket.

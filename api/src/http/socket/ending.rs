@@ -2,6 +2,8 @@
 
 use axum::extract::ws::CloseFrame;
 
+use crate::identity::Denied;
+
 /// What a close frame may hold besides its code.
 const REASON_BYTES: usize = 123;
 
@@ -38,6 +40,8 @@ pub enum Ending {
     Slow,
     /// The client did not answer pings.
     Silent,
+    /// Nobody is known to be at the other end, or not any more.
+    Denied(Denied),
     /// The program stops, and it is this socket's turn.
     Stopping,
 }
@@ -61,6 +65,8 @@ impl Ending {
             Self::Silent => (3008, "no sign of life".to_owned()),
             Self::Malformed(problem) => (4400, format!("Invalid message: {problem}")),
             Self::NotInitialised => (4401, "Unauthorized".to_owned()),
+            // Clients try again after it, with a fresh token.
+            Self::Denied(denied) => (4403, format!("Forbidden: {denied}")),
             Self::NoProtocol => (4406, "Subprotocol not acceptable".to_owned()),
             Self::InitTimeout => (4408, "Connection initialisation timeout".to_owned()),
             Self::Duplicate(id) => (4409, format!("Subscriber for {id} already exists")),
@@ -91,6 +97,8 @@ impl Ending {
             Self::NoProtocol => "no_protocol",
             Self::Slow => "slow",
             Self::Silent => "silent",
+            Self::Denied(Denied::Expired) => "expired",
+            Self::Denied(_) => "denied",
             Self::Stopping => "stopping",
         }
     }

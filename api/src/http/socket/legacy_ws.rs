@@ -46,7 +46,10 @@ struct Message<'a> {
 fn read(text: &[u8]) -> Result<Said, String> {
     let message: Message<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     match message.kind.as_str() {
-        "connection_init" => Ok(Said::Init),
+        "connection_init" => {
+            let payload = message.payload.map(ToOwned::to_owned);
+            Ok(Said::Init(payload))
+        }
         "connection_terminate" => Ok(Said::Terminate),
         "stop" => Ok(Said::Stop {
             id: checked_id(message.id)?,
@@ -78,8 +81,11 @@ mod tests {
     #[test]
     fn what_clients_say_is_read() {
         for (text, said) in [
-            (r#"{"type":"connection_init","payload":{}}"#, "Init"),
-            (r#"{"type":"connection_init"}"#, "Init"),
+            (
+                r#"{"type":"connection_init","payload":{}}"#,
+                "Init(Some(RawValue({})))",
+            ),
+            (r#"{"type":"connection_init"}"#, "Init(None)"),
             (r#"{"type":"connection_terminate"}"#, "Terminate"),
             (r#"{"type":"stop","id":"7"}"#, r#"Stop { id: "7" }"#),
         ] {

@@ -14,17 +14,23 @@ mod wire;
 
 use std::pin::Pin;
 
+use async_graphql::Request;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::future::BoxFuture;
 use shop_core::runtime::metrics::{LIVE_ENDINGS, LIVE_SOCKETS};
 use shop_core::runtime::trace;
 
 use self::dialect::Dialect;
 use self::ending::Ending;
-use self::session::Session;
+use self::session::{Host, Session, Verdict};
 use self::wire::Wire;
 use super::Edge;
+use super::operations::{Operations, Started, refusal};
+use super::rate::Caller;
+use crate::graphql::error::server_error;
+use crate::identity::{Identity, Verifier};
 
 /// What a socket holds to read into: an operation of a page's fits. The library's own is 128 KiB.
 const READ_BYTES: usize = 1024;
@@ -36,7 +42,13 @@ const PONG_BYTES: usize = 64 * 1024;
 const RETRY_AFTER: &str = "5";
 
 /// Upgrades, or says why not.
-pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+pub fn upgrade(
+    edge: Edge,
+    identity: Option<Identity>,
+    headers: &HeaderMap,
+    caller: Caller,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let dialect = dialect::preferred(headers);
     let upgrade = upgrade.protocols(dialect.map(|dialect| dialect.name));
     // A client that offers others alone would not accept a socket without one of them, and never see a close code.
@@ -60,7 +72,7 @@ pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Re
         .max_message_size(limits.message_bytes)
         .max_frame_size(limits.message_bytes)
         .on_upgrade(move |socket| {
-            let served = serve(socket, dialect, &edge);
+            let served = serve(socket, dialect, identity, caller, &edge);
             tasks.track_future(async move {
                 served.await;
                 drop(place);
@@ -72,6 +84,8 @@ pub fn upgrade(edge: Edge, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Re
 fn serve(
     socket: WebSocket,
     dialect: Option<&'static Dialect>,
+    identity: Option<Identity>,
+    caller: Caller,
     edge: &Edge,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let protocol = dialect.map_or("none", |dialect| dialect.name);
@@ -90,11 +104,38 @@ fn serve(
             ended(&ending);
         });
     };
-    let operations = edge.operations.clone();
-    let begin = move |request| operations.start(request, trace::new_trace());
-    let mut session = Session::new(socket, dialect, begin, limits);
+    let host = Behind {
+        operations: edge.operations.clone(),
+        verifier: edge.verifier.clone(),
+        caller,
+    };
+    let mut session = Session::new(socket, dialect, host, identity, limits);
     let shutdown = edge.shutdown.clone();
     Box::pin(async move { ended(&session.run(&shutdown).await) })
+}
+
+/// The program behind a socket.
+struct Behind {
+    operations: Operations,
+    verifier: Verifier,
+    caller: Caller,
+}
+
+impl Host for Behind {
+    fn begin(&self, request: Request, identity: &Identity) -> Started {
+        let caller = self.caller.as_user(identity.caller().user);
+        let trace = trace::new_trace();
+        // As a request does that brings one.
+        if let Err(error) = caller.charge(1) {
+            return Started::refused(refusal(server_error(error), &trace));
+        }
+        self.operations.start(request.data(caller), identity, trace)
+    }
+
+    fn verify(&self, token: String) -> BoxFuture<'static, Verdict> {
+        let verifier = self.verifier.clone();
+        Box::pin(async move { verifier.verify(&token).await })
+    }
 }
 
 /// A socket as long as it is counted.

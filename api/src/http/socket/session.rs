@@ -1,7 +1,8 @@
 //! One socket from its upgrade to its close, whatever protocol it speaks.
 //!
 //! One task reads, runs operations, writes and keeps the times; nothing in it waits for the client. Every wait has an end, and every end has
-//! a reason ([`Ending`]).
+//! a reason ([`Ending`]). A socket is somebody's, by the token of its handshake, until that runs out; a fresh one may be shown
+//! before, in another `connection_init` or a `ping`, and then nothing is interrupted.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use async_graphql::Request;
 use axum::body::Bytes;
 use axum::extract::ws::Message;
+use futures::future::BoxFuture;
 use futures::{Sink, Stream};
+use serde_json::value::RawValue;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::settings::SocketSettings;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -21,6 +24,7 @@ use super::ending::Ending;
 use super::wire::{Event, Wire};
 use crate::http::operations::{Started, Step, stopping, too_many};
 use crate::http::running::{Running, quoted};
+use crate::identity::{Caller, Denied, Identity, in_payload};
 
 /// So much of the message rate may be used up at once.
 const BURST: Duration = Duration::from_secs(10);
@@ -29,14 +33,33 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Pings per idle time.
 const PINGS: u32 = 3;
 
+/// What a session needs of its program.
+pub trait Host {
+    /// Begins an operation.
+    fn begin(&self, request: Request, identity: &Identity) -> Started;
+    /// Verifies a token.
+    fn verify(&self, token: String) -> BoxFuture<'static, Verdict>;
+}
+
+/// Who a token names, or why it is not taken.
+pub type Verdict = Result<Caller, Denied>;
+
 /// A socket, its operations and its times.
-pub struct Session<S, B> {
+pub struct Session<S, H> {
     wire: Wire<S>,
     dialect: &'static Dialect,
-    begin: B,
+    host: H,
     settings: SocketSettings,
     running: Running,
     pace: Pace,
+    /// Whom the request for the socket named.
+    given: Option<Identity>,
+    /// Whose it is, once the handshake is done.
+    identity: Option<Identity>,
+    /// A token that is being verified.
+    shown: Option<Shown>,
+    /// When the token runs out.
+    ends_at: Option<Instant>,
     /// Until when the handshake must have come; `None` once it has.
     init_by: Option<Instant>,
     heard: Instant,
@@ -45,18 +68,35 @@ pub struct Session<S, B> {
     leave_by: Option<Instant>,
 }
 
-impl<S, B> Session<S, B>
+/// A token that is being verified.
+struct Shown {
+    verdict: BoxFuture<'static, Verdict>,
+    /// What is answered when it is taken.
+    answer: String,
+}
+
+impl<S, H> Session<S, H>
 where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
-    B: Fn(Request) -> Started,
+    H: Host,
 {
-    /// A socket that was upgraded just now; `begin` begins operations.
-    pub fn new(socket: S, dialect: &'static Dialect, begin: B, settings: &SocketSettings) -> Self {
+    /// A socket that was upgraded just now, by a request that named somebody, or nobody.
+    pub fn new(
+        socket: S,
+        dialect: &'static Dialect,
+        host: H,
+        given: Option<Identity>,
+        settings: &SocketSettings,
+    ) -> Self {
         let now = Instant::now();
         Self {
             wire: Wire::new(socket, settings),
             dialect,
-            begin,
+            host,
+            given,
+            identity: None,
+            shown: None,
+            ends_at: None,
             settings: settings.clone(),
             running: Running::default(),
             pace: Pace::new(settings.message_rate, now),
@@ -94,14 +134,23 @@ where
         turn: Pin<&mut impl Future<Output = ()>>,
         mut timer: Pin<&mut Sleep>,
     ) -> Poll<News> {
-        while self.wire.has_room()
+        // Nothing is told any more once the token has run out.
+        while !self.is_over(Instant::now())
+            && self.wire.has_room()
             && let Poll::Ready((id, step)) = self.running.poll_next(cx)
         {
             self.tell(&id, step);
         }
-        let event = match self.wire.poll_next(cx) {
-            Poll::Ready(event) => Some(event),
-            Poll::Pending => None,
+        let shown = self.shown.as_mut().map(|shown| shown.verdict.as_mut());
+        let verdict = match shown.map(|verdict| verdict.poll(cx)) {
+            Some(Poll::Ready(verdict)) => Some(verdict),
+            Some(Poll::Pending) | None => None,
+        };
+        // Who is not known yet is not read: some clients say what they want without waiting for the answer.
+        let is_known = self.shown.is_none() || verdict.is_some() || self.identity.is_some();
+        let event = match is_known.then(|| self.wire.poll_next(cx)) {
+            Some(Poll::Ready(event)) => Some(event),
+            Some(Poll::Pending) | None => None,
         };
         let is_turn = self.leave_by.is_none() && turn.poll(cx).is_ready();
         // One that is set too early wakes this once for nothing, which costs less than setting it anew for every message.
@@ -112,6 +161,7 @@ where
         let is_due = timer.poll(cx).is_ready();
         let is_done = self.leave_by.is_some() && self.running.is_empty();
         let news = News {
+            verdict,
             event,
             is_turn,
             is_due,
@@ -125,6 +175,12 @@ where
     }
 
     fn heed(&mut self, news: News) -> Result<(), Ending> {
+        if let Some(verdict) = news.verdict {
+            self.admit(verdict)?;
+        }
+        if self.is_over(Instant::now()) {
+            return Err(Ending::Denied(Denied::Expired));
+        }
         if let Some(event) = news.event {
             self.take(event)?;
         }
@@ -144,7 +200,7 @@ where
     /// When there is something to do though nothing happens.
     fn due(&self) -> Instant {
         let silent = self.heard + self.settings.idle_timeout;
-        [self.init_by, self.wire.due(), self.leave_by]
+        [self.init_by, self.wire.due(), self.leave_by, self.ends_at]
             .into_iter()
             .flatten()
             .fold(silent.min(self.ping_at), Instant::min)
@@ -191,12 +247,16 @@ where
 
     fn answer(&mut self, said: Said) -> Result<(), Ending> {
         match said {
-            Said::Init => {
-                self.init_by.take().ok_or(Ending::InitTwice)?;
-                self.wire.push_text(self.dialect.ack.to_owned());
-                self.keep_alive();
+            Said::Init(payload) => {
+                let is_first = self.init_by.take().is_some();
+                match (token_in(payload.as_deref())?, self.given.take()) {
+                    (Some(token), _) => self.show(token, self.dialect.ack.to_owned())?,
+                    (None, Some(given)) if is_first => self.welcome(given),
+                    (None, None) if is_first => return Err(Ending::Denied(Denied::Missing)),
+                    (None, _) => return Err(Ending::InitTwice),
+                }
             }
-            Said::Start { .. } if self.init_by.is_some() => return Err(Ending::NotInitialised),
+            Said::Start { .. } if self.identity.is_none() => return Err(Ending::NotInitialised),
             Said::Start { id, request } => self.start(id, *request)?,
             Said::Stop { id } => {
                 let id = quoted(&id);
@@ -204,11 +264,54 @@ where
                     self.tell(&id, None);
                 }
             }
-            Said::Ping(payload) => self.wire.push_text((self.dialect.pong)(payload.as_deref())),
+            Said::Ping(payload) => match token_in(payload.as_deref()) {
+                // A token is not repeated.
+                Ok(Some(token)) if self.identity.is_some() => {
+                    self.show(token, (self.dialect.pong)(None))?;
+                }
+                _ => self.wire.push_text((self.dialect.pong)(payload.as_deref())),
+            },
             Said::Pong => {}
             Said::Terminate => return Err(Ending::Terminated),
         }
         Ok(())
+    }
+
+    /// Has a token verified, one at a time.
+    fn show(&mut self, token: String, answer: String) -> Result<(), Ending> {
+        if self.shown.is_some() {
+            return Err(Ending::InitTwice);
+        }
+        let verdict = self.host.verify(token);
+        self.shown = Some(Shown { verdict, answer });
+        Ok(())
+    }
+
+    /// Begins, or goes on, with a token that was verified.
+    fn admit(&mut self, verdict: Verdict) -> Result<(), Ending> {
+        let answer = self.shown.take().map(|shown| shown.answer);
+        let caller = verdict.map_err(Ending::Denied)?;
+        let Some(identity) = &self.identity else {
+            self.welcome(Identity::from(caller));
+            return Ok(());
+        };
+        identity.renew(caller).map_err(Ending::Denied)?;
+        self.ends_at = Some(Instant::now() + identity.left());
+        if let Some(answer) = answer {
+            self.wire.push_text(answer);
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, identity: Identity) {
+        self.ends_at = Some(Instant::now() + identity.left());
+        self.identity = Some(identity);
+        self.wire.push_text(self.dialect.ack.to_owned());
+        self.keep_alive();
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.ends_at.is_some_and(|at| at <= now)
     }
 
     fn start(&mut self, id: String, request: Request) -> Result<(), Ending> {
@@ -220,15 +323,16 @@ where
             self.tell(&words, Some(stopping()));
         } else if self.running.len() >= self.settings.subscriptions {
             self.tell(&words, Some(too_many()));
-        } else {
-            self.running.begin(&words, (self.begin)(request));
+        } else if let Some(identity) = &self.identity {
+            let started = self.host.begin(request, identity);
+            self.running.begin(&words, started);
         }
         Ok(())
     }
 
     fn keep_alive(&mut self) {
         let words = self.dialect.keep_alive;
-        if let Some(words) = words.filter(|_| self.init_by.is_none()) {
+        if let Some(words) = words.filter(|_| self.identity.is_some()) {
             self.wire.push_text(words.to_owned());
         }
     }
@@ -243,8 +347,15 @@ where
     }
 }
 
+/// The token of a message's payload, if it has one.
+fn token_in(payload: Option<&RawValue>) -> Result<Option<String>, Ending> {
+    let token = payload.map(|payload| in_payload(payload.get()));
+    Ok(token.transpose().map_err(Ending::Denied)?.flatten())
+}
+
 /// What has happened.
 struct News {
+    verdict: Option<Verdict>,
     event: Option<Event>,
     /// The program stops, and it is this socket's turn to go.
     is_turn: bool,
@@ -256,7 +367,11 @@ struct News {
 
 impl News {
     const fn is_none(&self) -> bool {
-        self.event.is_none() && !self.is_turn && !self.is_due && !self.is_done
+        self.verdict.is_none()
+            && self.event.is_none()
+            && !self.is_turn
+            && !self.is_due
+            && !self.is_done
     }
 }
 

@@ -9,18 +9,22 @@ use std::time::Duration;
 use async_graphql::Request;
 use axum::extract::ws::Message;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use futures::{Sink, Stream};
 use serde_json::{Value, json};
+use shop_core::domain::{Timestamp, UserId};
 use shop_core::runtime::settings::SocketSettings;
-use shop_core::runtime::{Settings, Shutdown};
+use shop_core::runtime::{Settings, Shutdown, clock};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::ending::Ending;
-use super::session::Session;
+use super::session::{Host, Session, Verdict};
 use super::transport_ws;
 use crate::http::operations::{Started, Step};
+use crate::identity::tests::a_caller;
+use crate::identity::{Caller, Denied, Identity};
 
 type Frame = Result<Message, axum::Error>;
 
@@ -70,6 +74,34 @@ impl Sink<Message> for Fake {
     }
 }
 
+/// A program whose operations are what a closure begins, and whose only tokens are names of callers.
+struct Begins<B>(B);
+
+impl<B: Fn(Request) -> Started> Host for Begins<B> {
+    fn begin(&self, request: Request, _: &Identity) -> Started {
+        (self.0)(request)
+    }
+
+    fn verify(&self, token: String) -> BoxFuture<'static, Verdict> {
+        let verdict = match token.as_str() {
+            "fresh" => Ok(a_caller()),
+            "brief" => Ok(Caller {
+                until: Timestamp::from_millis(clock::now().millis() + 5_000),
+                ..a_caller()
+            }),
+            "other" => Ok(Caller {
+                user: UserId::from_uuid(uuid::Uuid::nil()),
+                ..a_caller()
+            }),
+            _ => Err(Denied::Signature),
+        };
+        Box::pin(async move {
+            tokio::task::yield_now().await; // as if keys had to be read
+            verdict
+        })
+    }
+}
+
 /// A client and the session that serves it.
 struct Client {
     says: UnboundedSender<Frame>,
@@ -104,7 +136,8 @@ impl Client {
             handover,
             ..limits()
         };
-        let mut session = Session::new(fake, &transport_ws::DIALECT, begin, &limits);
+        let (dialect, given) = (&transport_ws::DIALECT, Some(a_caller().into()));
+        let mut session = Session::new(fake, dialect, Begins(begin), given, &limits);
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;
@@ -336,4 +369,93 @@ async fn a_program_that_stops_hands_its_sockets_over_one_after_the_other_and_ser
         seconds.insert(after.as_secs());
     }
     assert!(seconds.len() >= 3, "{seconds:?}");
+}
+
+/// A handshake, or later a fresh token.
+fn init_with(token: &str) -> Value {
+    let authorization = format!("Bearer {token}");
+    json!({ "type": "connection_init", "payload": { "authorization": authorization } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_ends_with_its_token_and_nothing_is_told_after_that() {
+    let mut client = Client::connect(|_| {
+        let steps = stream::unfold((), async |()| {
+            sleep(Duration::from_millis(100)).await;
+            Some((Step::Next("{}".into()), ()))
+        });
+        Started {
+            once: false,
+            steps: steps.boxed(),
+        }
+    });
+    client.say(&init_with("brief"));
+    assert_eq!(client.hear().await.0, ACK);
+    client.subscribe("1");
+    let mut told = 0;
+    loop {
+        let (words, at) = client.hear().await;
+        if words == "4403" {
+            assert!(at <= 5, "closed after {at} s");
+            break;
+        }
+        told += 1;
+    }
+    assert!((1..=50).contains(&told), "{told} answers in 5 s");
+    assert_eq!(client.ended().await.0, Ending::Denied(Denied::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_token_of_the_same_user_goes_on_without_a_word_about_it() {
+    for fresh in [
+        init_with("fresh"),
+        json!({ "type": "ping", "payload": { "headers": { "Authorization": "Bearer fresh" } } }),
+    ] {
+        let mut client = Client::connect(nothing);
+        client.say(&init_with("brief"));
+        assert_eq!(client.hear().await.0, ACK);
+        client.subscribe("1");
+        client.say(&fresh);
+        let answer = client.hear().await.0;
+        assert!(!answer.contains("Bearer"), "{answer}");
+        assert_eq!(client.hear().await, ("ping".to_owned(), 20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_taken_ends_the_socket_whenever_it_is_shown() {
+    for (first, second, denied) in [
+        ("forged", None, Denied::Signature),
+        ("brief", Some("forged"), Denied::Signature),
+        ("brief", Some("other"), Denied::OtherUser),
+    ] {
+        let mut client = Client::connect(nothing);
+        client.say(&init_with(first));
+        if let Some(second) = second {
+            assert_eq!(client.hear().await.0, ACK);
+            client.say(&init_with(second));
+        }
+        assert_eq!(client.hear().await.0, "4403");
+        assert_eq!(client.ended().await.0, Ending::Denied(denied));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_before_the_token_is_verified_is_heard_after_that() {
+    let mut client = Client::connect(|_| {
+        let steps = stream::iter([Step::Next("{}".into())]);
+        Started {
+            once: false,
+            steps: steps.boxed(),
+        }
+    });
+    client.say(&init_with("fresh"));
+    client.subscribe("1");
+    assert_eq!(client.hear().await.0, ACK);
+    assert!(client.hear().await.0.contains("next"));
+
+    let mut client = Client::connect(nothing);
+    client.say(&init_with("forged"));
+    client.subscribe("1");
+    assert_eq!(client.hear().await.0, "4403");
 }

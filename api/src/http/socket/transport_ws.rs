@@ -48,7 +48,7 @@ fn read(text: &[u8]) -> Result<Said, String> {
         return Err("payload must be an object".to_owned());
     }
     match message.kind.as_str() {
-        "connection_init" => Ok(Said::Init),
+        "connection_init" => Ok(Said::Init(payload.map(ToOwned::to_owned))),
         "ping" => Ok(Said::Ping(payload.map(ToOwned::to_owned))),
         "pong" => Ok(Said::Pong),
         "complete" => Ok(Said::Stop {
@@ -74,11 +74,11 @@ mod tests {
     #[test]
     fn what_clients_say_is_read() {
         for (text, said) in [
-            (r#"{"type":"connection_init"}"#, "Init"),
-            (r#"{"type":"connection_init","payload":null}"#, "Init"),
+            (r#"{"type":"connection_init"}"#, "Init(None)"),
+            (r#"{"type":"connection_init","payload":null}"#, "Init(None)"),
             (
                 r#" {"payload": {"token":"x"}, "type":"connection_init", "more":1}"#,
-                "Init",
+                r#"Init(Some(RawValue({"token":"x"})))"#,
             ),
             (r#"{"type":"ping"}"#, "Ping(None)"),
             (

@@ -115,7 +115,7 @@ where
     /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye.
     pub async fn finish(&mut self, ending: &Ending) {
         let Some(frame) = ending.frame() else { return };
-        if *ending == Ending::Slow {
+        if matches!(ending, Ending::Slow | Ending::Denied(_)) {
             self.queue.clear();
         }
         self.queue.push_back(Message::Close(Some(frame)));

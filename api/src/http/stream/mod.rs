@@ -2,19 +2,19 @@
 //! `graphql-sse`, for clients whose browser opens six connections to a host at most.
 //!
 //! `PUT` reserves a stream and answers its token, `GET` opens it, `POST` begins an operation on it, `DELETE` ends one. The
-//! token is in a header, or for a browser's `EventSource` in the URL. `streams` knows who has which; `session` serves one.
+//! token is in a header, or in the URL; it is good for whoever reserved the stream, and for nobody else. A fresh `Authorization` of
+//! any of these requests is the stream's from then on. `streams` knows who has which; `session` serves one.
 
 mod session;
 mod streams;
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
@@ -28,7 +28,10 @@ use super::body::OPERATION_ID;
 use super::carry::{Events, Way};
 use super::events::response;
 use super::post::{self, reject};
+use super::rate::Caller;
+use super::sent::Sent;
 use super::{EdgeState, trace_of};
+use crate::identity::Identity;
 
 /// Where the token is.
 const TOKEN: HeaderName = HeaderName::from_static("x-graphql-event-stream-token");
@@ -49,13 +52,13 @@ pub struct Parameters {
 type InUrl = Result<Query<Parameters>, QueryRejection>;
 
 /// Reserves a stream, which is there as soon as this is answered, and answers its token.
-pub async fn reserve(State(edge): EdgeState) -> Response {
+pub async fn reserve(State(edge): EdgeState, Extension(identity): Extension<Identity>) -> Response {
     let Some(place) = edge.sockets.take() else {
         let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
         let hint = "there are too many streams; try again later\n";
         return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
     };
-    let (token, session) = edge.streams.reserve();
+    let (token, session) = edge.streams.reserve(identity);
     let (shutdown, limits) = (edge.shutdown.clone(), edge.settings.socket.clone());
     edge.engine.tasks().spawn(async move {
         let reason = session.run(&shutdown, &limits).await;
@@ -67,8 +70,13 @@ pub async fn reserve(State(edge): EdgeState) -> Response {
 }
 
 /// Opens a stream that was reserved.
-pub async fn open(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
-    match edge.streams.open(&token(&headers, &url)) {
+pub async fn open(
+    State(edge): EdgeState,
+    Extension(identity): Extension<Identity>,
+    headers: HeaderMap,
+    url: InUrl,
+) -> Response {
+    match edge.streams.open(&token(&headers, &url), &identity) {
         Ok(unsent) => {
             // The session gives up a slow client first, and says so.
             let patience = edge.settings.socket.write_timeout * 2;
@@ -99,13 +107,15 @@ async fn forward(mut unsent: Receiver<String>, mut way: Way, patience: Duration)
 /// Begins an operation, whose answers the stream carries.
 pub async fn begin(
     State(edge): EdgeState,
+    Extension(identity): Extension<Identity>,
     headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     url: InUrl,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Response {
     let trace = trace_of(&headers);
     let request = match post::read(&headers, body) {
-        Ok(request) => request,
+        Ok(request) => request.data(caller),
         Err((status, problem)) => return reject(status, problem, &headers, &trace),
     };
     let id = match request.extensions.get(OPERATION_ID) {
@@ -120,10 +130,11 @@ pub async fn begin(
             return reject(StatusCode::BAD_REQUEST, problem, &headers, &trace);
         }
     };
-    let Some(commands) = edge.streams.commands(&token(&headers, &url)) else {
+    let found = edge.streams.commands(&token(&headers, &url), &identity);
+    let Some((commands, identity)) = found else {
         return refuse(Refused::NoStream);
     };
-    let started = edge.operations.start(request, trace);
+    let started = edge.operations.start(request, &identity, trace);
     let asked = session::ask(&commands, |answer| Command::Start {
         id,
         started,
@@ -137,8 +148,14 @@ pub async fn begin(
 }
 
 /// Ends an operation; one that is over already is fine.
-pub async fn end(State(edge): EdgeState, headers: HeaderMap, url: InUrl) -> Response {
-    let Some(commands) = edge.streams.commands(&token(&headers, &url)) else {
+pub async fn end(
+    State(edge): EdgeState,
+    Extension(identity): Extension<Identity>,
+    headers: HeaderMap,
+    url: InUrl,
+) -> Response {
+    let found = edge.streams.commands(&token(&headers, &url), &identity);
+    let Some((commands, _)) = found else {
         return refuse(Refused::NoStream);
     };
     let id = url.ok().and_then(|Query(url)| url.operation_id);

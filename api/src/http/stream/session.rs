@@ -13,6 +13,7 @@ use super::streams::Known;
 use crate::http::events::{COME_BACK, COMMENT, KEEP_ALIVE};
 use crate::http::operations::{Started, Step, too_many};
 use crate::http::running::{Running, quoted};
+use crate::identity::Identity;
 
 /// How long queries and mutations may take to end when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -52,6 +53,7 @@ pub enum Command {
 
 /// A stream and its operations.
 pub struct Session {
+    identity: Identity,
     commands: Receiver<Command>,
     events: Sender<String>,
     running: Running,
@@ -74,8 +76,14 @@ pub async fn ask(
 
 impl Session {
     /// A stream without operations.
-    pub fn new(commands: Receiver<Command>, events: Sender<String>, known: Known) -> Self {
+    pub fn new(
+        identity: Identity,
+        commands: Receiver<Command>,
+        events: Sender<String>,
+        known: Known,
+    ) -> Self {
         Self {
+            identity,
             commands,
             events,
             running: Running::default(),
@@ -83,7 +91,7 @@ impl Session {
         }
     }
 
-    /// Serves it to its end; returns why it ended. One that is not opened, or not read, ends after the time that a
+    /// Serves it to its end, which is that of its owner's last token at the latest; returns why it ended. One that is not opened, or not read, ends after the time that a
     /// socket's client has to read a message.
     pub async fn run(mut self, shutdown: &Shutdown, limits: &SocketSettings) -> &'static str {
         let mut turn = pin!(shutdown.turn(limits.handover));
@@ -106,6 +114,10 @@ impl Session {
                 limits.write_timeout
             };
             let due = leave_by.map_or(told + patience, |by| (told + patience).min(by));
+            if self.identity.is_over() {
+                return "expired";
+            }
+            let end_of_token = Instant::now() + self.identity.left();
             tokio::select! {
                 () = events.closed() => return "left",
                 room = events.reserve(), if !is_free => {
@@ -129,6 +141,7 @@ impl Session {
                     unsent = Some(event(&id, step));
                     told = Instant::now();
                 }
+                () = sleep_until(end_of_token) => {} // unless it was renewed meanwhile
                 () = sleep_until(due) => {
                     if leave_by.is_some_and(|by| by <= due) {
                         return "stopping";

@@ -25,7 +25,7 @@ impl Answers {
 }
 
 impl ReadOrders for Answers {
-    async fn read(&self, _: OrderId) -> Result<Option<OrderState>, ApiError> {
+    async fn read(&self, _: OrderId, _: Scope) -> Result<Option<OrderState>, ApiError> {
         let mut answers = self.0.lock().expect("no panic while locked");
         if answers.len() > 1 {
             answers.pop_front().expect("more than one")
@@ -64,7 +64,13 @@ fn watching(views: &Answers) -> (Hub, Watch<Answers>) {
 
 fn watching_after(views: &Answers, after: Option<Known<OrderPlace>>) -> (Hub, Watch<Answers>) {
     let hub = Hub::new();
-    let watch = Watch::new(&hub, views.clone(), an_order_at(1).id, after);
+    let watch = Watch::new(
+        &hub,
+        views.clone(),
+        Scope::Everything,
+        an_order_at(1).id,
+        after,
+    );
     (hub, watch)
 }
 

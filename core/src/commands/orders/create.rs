@@ -50,7 +50,7 @@ pub async fn create_order(db: &Db, call: &Call, cmd: CreateOrder) -> Result<Orde
         let customer = users::share(tx, cmd.customer_id).await?.ok_or_else(|| {
             let entity = Entity::User(cmd.customer_id);
             Refusal::NotFound {
-                path: path([&"customerId"]),
+                path: path([&"onBehalfOf"]),
                 entity,
             }
         })?;

@@ -1,6 +1,6 @@
 //! Moving an order along, calling it off, deleting it.
 
-use super::change_order;
+use super::{change_order, reached};
 use crate::commands::once::{self, Request};
 use crate::commands::{Call, CommandError};
 use crate::db::Db;
@@ -46,6 +46,7 @@ pub async fn cancel_order(db: &Db, call: &Call, cmd: CancelOrder) -> Result<Orde
         .with_some("reason", reason.as_ref());
     db.transaction("cancel_order", async |tx| {
         if let Some(answered) = once::answered(tx, call, &request).await? {
+            reached(call, &answered)?;
             return Ok(answered);
         }
         let rule = |order: &mut Order| order.cancel(call.at, cmd.actor, reason.clone());

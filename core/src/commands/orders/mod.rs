@@ -20,7 +20,8 @@ use crate::domain::refusal::{Entity, path};
 use crate::domain::{Order, OrderId, Refusal};
 use crate::events::{Event, EventType, Payload};
 
-/// Locks an order, changes it by a rule, saves it and announces the change. Refuses an order that is not of the call's version.
+/// Locks an order, changes it by a rule, saves it and announces the change. Refuses an order that is not of the call's version;
+/// one beyond its scope is not found.
 async fn change_order<T>(
     db: &Db,
     call: &Call,
@@ -29,7 +30,7 @@ async fn change_order<T>(
     rule: impl FnOnce(&mut Order) -> Result<T, Refusal>,
 ) -> Result<(Order, T), CommandError> {
     let entity = Entity::Order(id);
-    let mut order = orders::lock(tx, id)
+    let mut order = orders::lock_within(tx, id, call.scope)
         .await?
         .ok_or_else(|| Refusal::NotFound {
             path: path([&"orderId"]),
@@ -46,6 +47,17 @@ async fn change_order<T>(
     orders::save_many(tx, std::slice::from_ref(&changed)).await?;
     outbox::append(tx, db.encoding(), &[event]).await?;
     Ok((changed.order, outcome))
+}
+
+/// Refuses what was answered about an order that is beyond the scope by now.
+fn reached(call: &Call, order: &Order) -> Result<(), Refusal> {
+    if call.scope.has_order(order) {
+        return Ok(());
+    }
+    Err(Refusal::NotFound {
+        path: path([&"orderId"]),
+        entity: Entity::Order(order.id),
+    })
 }
 
 /// The event of an order's newest version. Pure, but for its id.

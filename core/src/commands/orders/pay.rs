@@ -1,6 +1,6 @@
 //! Recording a payment that happened elsewhere.
 
-use super::change_order;
+use super::{change_order, reached};
 use crate::commands::once::{self, Request};
 use crate::commands::{Call, CommandError};
 use crate::db::{Db, StoreError};
@@ -48,7 +48,8 @@ pub async fn pay_order(db: &Db, call: &Call, cmd: PayOrder) -> Result<PaidOrder,
         .with("method", &payment.method)
         .with("reference", &payment.reference);
     db.transaction("pay_order", async |tx| {
-        if let Some(answered) = once::answered(tx, call, &request).await? {
+        if let Some(answered) = once::answered::<PaidOrder>(tx, call, &request).await? {
+            reached(call, &answered.order)?;
             return Ok(answered);
         }
         let changed = change_order(db, call, tx, cmd.order_id, |order| {

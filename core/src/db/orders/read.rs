@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use diesel::sql_types::Binary;
 use diesel_async::RunQueryDsl;
 
+use super::IdRow;
 use super::rows::{ItemRow, Parts, PaymentRow, Row, TransitionRow, assemble};
 use crate::db::schema::{order_items, order_transitions, orders, payments};
 use crate::db::{Conn, StoreError};
-use crate::domain::{Order, OrderId};
+use crate::domain::{Order, OrderId, Scope};
 use crate::runtime::guard::{self, Guard};
 
 /// Locks one order that is not deleted.
@@ -17,6 +19,28 @@ pub async fn lock(conn: &mut Conn, id: OrderId) -> Result<Option<Order>, StoreEr
         .await?
         .into_iter()
         .find(|order| !order.deleted))
+}
+
+/// Locks one order that is not deleted and in the scope. Of an order beyond it nothing is read: by the customer's own
+/// index it is as little there as one that does not exist.
+pub async fn lock_within(
+    conn: &mut Conn,
+    id: OrderId,
+    scope: Scope,
+) -> Result<Option<Order>, StoreError> {
+    if let Scope::Of(customer) = scope {
+        let own: Vec<IdRow> = diesel::sql_query(
+            "SELECT id FROM orders FORCE INDEX (orders_of_customer) WHERE customer_id = ? AND id = ?",
+        )
+        .bind::<Binary, _>(customer)
+        .bind::<Binary, _>(id)
+        .load(conn)
+        .await?;
+        if own.is_empty() {
+            return Ok(None);
+        }
+    }
+    lock(conn, id).await // whose it is never changes
 }
 
 /// Locks orders with all that belongs to them, by id; those that do not exist are left out, deleted ones are not.

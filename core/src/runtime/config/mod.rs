@@ -18,8 +18,9 @@ use std::time::Duration;
 use table::{Fallback, Kind, Setting};
 
 use super::settings::{
-    ConsumerSettings, EdgeSettings, Environment, KafkaSettings, MongoSettings, MysqlSettings,
-    OutboxSettings, RetentionSettings, Settings, SocketSettings,
+    ConsumerSettings, EdgeSettings, Environment, HttpSettings, IdentitySettings, KNOWN_SECRET,
+    KafkaSettings, KeySource, MongoSettings, MysqlSettings, OutboxSettings, RetentionSettings,
+    Settings, SocketSettings, TokenKeys,
 };
 use super::{EXIT_USAGE, Program};
 use crate::events::{Encoding, TopicNames};
@@ -63,7 +64,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::from_env`].
     pub fn from_env_for(program: Program) -> Result<Self, ConfigErrors> {
-        Self::read(&with_program_defaults(program, &variable))
+        Self::read_for(Some(program), &with_program_defaults(program, &variable))
     }
 
     /// Reads settings from any place that gives values by name. Absent and empty are the same.
@@ -71,7 +72,15 @@ impl Settings {
     /// # Errors
     /// [`ConfigErrors`] with every bad value.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
-        let mut reader = Reader::new(lookup);
+        Self::read_for(None, lookup)
+    }
+
+    /// What production must be told it must tell only to those who read it: no program is to have a secret for nothing.
+    fn read_for(
+        program: Option<Program>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader::new(program, lookup);
         let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
         let shutdown_grace = reader.time(&table::SHUTDOWN_GRACE);
         let idempotency_ttl = reader.time(&table::IDEMPOTENCY_TTL);
@@ -120,12 +129,27 @@ impl Settings {
             payment_timeout: reader.time(&table::PAYMENT_TIMEOUT),
             payment_check_interval: reader.time(&table::PAYMENT_CHECK_INTERVAL),
             http_addr: reader.address(&table::HTTP_ADDR).unwrap_or(NOWHERE),
+            identity: reader.identity(),
             edge: EdgeSettings {
                 hosts: reader.simple(&table::HTTP_ALLOWED_HOSTS, parse::hosts),
                 origins: reader.simple(&table::HTTP_ALLOWED_ORIGINS, parse::origins),
+                https_only: reader.switch_by(&table::HTTPS_ONLY, Environment::Production),
+                introspection: reader.switch_by(&table::INTROSPECTION, Environment::Development),
+                explorers: reader.switch_by(&table::EXPLORERS, Environment::Development),
                 subscriptions: reader.number(&table::LIVE_SUBSCRIPTIONS),
                 answer_bytes: reader.number(&table::LIVE_ANSWER_BYTES),
                 sockets: reader.number(&table::SOCKETS),
+                http: HttpSettings {
+                    body_bytes: reader.number(&table::HTTP_BODY_BYTES),
+                    read_timeout: reader.time(&table::HTTP_READ_TIMEOUT),
+                    idle_timeout: reader.time(&table::HTTP_IDLE_TIMEOUT),
+                    connections: reader.number(&table::HTTP_CONNECTIONS),
+                    connections_per_address: reader.number(&table::HTTP_CONNECTIONS_PER_ADDRESS),
+                    trusted_proxies: reader.simple(&table::TRUSTED_PROXIES, parse::networks),
+                    requests_at_once: reader.number(&table::REQUESTS_AT_ONCE),
+                    rate_per_address: reader.number(&table::RATE_PER_ADDRESS),
+                    rate_per_user: reader.number(&table::RATE_PER_USER),
+                },
                 socket: SocketSettings {
                     subscriptions: reader.number(&table::SOCKET_SUBSCRIPTIONS),
                     message_bytes: reader.number(&table::SOCKET_MESSAGE_BYTES),
@@ -184,14 +208,17 @@ fn with_program_defaults(
 /// Reads values one by one and gathers what is wrong. After an error it hands out a placeholder, which nobody sees: with an
 /// error there are no settings.
 struct Reader<'a> {
+    /// For whom; `None` is for all of them.
+    program: Option<Program>,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     environment: Environment,
     errors: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    fn new(program: Option<Program>, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let mut reader = Self {
+            program,
             lookup,
             environment: Environment::Development,
             errors: Vec::new(),
@@ -200,12 +227,7 @@ impl<'a> Reader<'a> {
         if let Some(text) = reader.text(setting) {
             match parse::environment(&text) {
                 Some(Environment::Development) => {}
-                Some(Environment::Production) => {
-                    reader.environment = Environment::Production;
-                    reader.errors.push(
-                        "ENV=production is refused: there is no authentication yet".to_owned(),
-                    );
-                }
+                Some(environment @ Environment::Production) => reader.environment = environment,
                 None => reader.reject(setting, &text, &parse::expected(setting.kind)),
             }
         }
@@ -223,7 +245,7 @@ impl<'a> Reader<'a> {
             }
         }
         match setting.fallback {
-            Fallback::DevelopmentOnly(_) if self.environment == Environment::Production => {
+            Fallback::DevelopmentOnly(_) if self.must_be_told(setting) => {
                 let expected = parse::expected(setting.kind);
                 self.errors.push(format!(
                     "{} is not set: production needs it, as {expected}",
@@ -275,6 +297,58 @@ impl<'a> Reader<'a> {
 
     fn simple<T: Default>(&mut self, setting: &Setting, parse: fn(&str) -> Option<T>) -> T {
         self.get(setting, parse).unwrap_or_default()
+    }
+
+    fn must_be_told(&self, setting: &Setting) -> bool {
+        let reads = |program| setting.readers.contains(&program);
+        self.environment == Environment::Production && self.program.is_none_or(reads)
+    }
+
+    fn identity(&mut self) -> IdentitySettings {
+        IdentitySettings {
+            keys: self.token_keys(),
+            issuer: self.simple(&table::JWT_ISSUER, parse::word),
+            audience: self.simple(&table::JWT_AUDIENCE, parse::word),
+            role_claim: self.simple(&table::JWT_ROLE_CLAIM, parse::word),
+        }
+    }
+
+    /// One of two settings says how tokens are verified; in production one must.
+    fn token_keys(&mut self) -> TokenKeys {
+        let secret = self.simple(&table::JWT_SECRET, parse::token_secret);
+        let source = self.simple(&table::JWT_JWKS, parse::key_set);
+        let is_production = self.environment == Environment::Production;
+        match (secret.is_empty(), &source) {
+            (false, KeySource::None) => {
+                if is_production && secret == KNOWN_SECRET {
+                    self.complain("JWT_SECRET is the one of development, which everybody knows");
+                }
+                return TokenKeys::Secret(secret);
+            }
+            (false, _) => self.complain("JWT_SECRET and JWT_JWKS are both set: one must go"),
+            (true, KeySource::None) if self.must_be_told(&table::JWT_SECRET) => {
+                self.complain("neither JWT_SECRET nor JWT_JWKS is set: production needs one");
+            }
+            (true, KeySource::None) => return TokenKeys::EverybodyKnows,
+            (true, KeySource::Address(address))
+                if is_production && address.starts_with("http://") =>
+            {
+                self.complain("JWT_JWKS is read without TLS: production needs https://");
+            }
+            (true, _) => {}
+        }
+        TokenKeys::Published(source)
+    }
+
+    fn complain(&mut self, line: &str) {
+        self.errors.push(line.to_owned());
+    }
+
+    /// `auto` is on in one environment alone.
+    fn switch_by(&mut self, setting: &Setting, on_in: Environment) -> bool {
+        let auto = self.environment == on_in;
+        self.get(setting, |text| parse::switch(text, auto))
+            .unwrap_or_default()
     }
 
     fn address(&mut self, setting: &Setting) -> Option<SocketAddr> {

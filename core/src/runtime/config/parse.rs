@@ -9,8 +9,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::table::Kind;
 use crate::events::{Encoding, TopicNames};
-use crate::runtime::settings::Environment;
+use crate::runtime::network::Network;
+use crate::runtime::settings::{Environment, KeySource};
 
+/// Of a secret that signs tokens, at least: as much as the hash has (RFC 7518, section 3.2).
+const TOKEN_SECRET_BYTES: usize = 32;
 const MYSQL_FORM: &str = "mysql://user:password@host:port/database";
 const MONGO_FORM: &str = "mongodb://host:port/database";
 
@@ -41,6 +44,16 @@ pub fn expected(kind: Kind) -> String {
             "names without ports and with commas between, as in shop.example,api".to_owned()
         }
         Kind::Origins => "origins with commas between, as in https://shop.example".to_owned(),
+        Kind::Switch => "on, off or auto".to_owned(),
+        Kind::TokenSecret => format!("{TOKEN_SECRET_BYTES} bytes or more"),
+        Kind::KeySet => {
+            "the path of a file, or an address as in https://login.example/.well-known/jwks.json"
+                .to_owned()
+        }
+        Kind::Word => "a text without spaces".to_owned(),
+        Kind::Networks => {
+            "addresses and networks with commas between, as in 10.0.0.7,fd00::/8".to_owned()
+        }
         Kind::Number(least, most) => format!("a whole number from {least} to {most}"),
         Kind::Time(least, most) => {
             format!(
@@ -136,6 +149,50 @@ pub fn origins(text: &str) -> Option<Vec<String>> {
     };
     let origins = list(text);
     origins.iter().all(is_origin).then_some(origins)
+}
+
+pub fn switch(text: &str, auto: bool) -> Option<bool> {
+    match text {
+        "on" => Some(true),
+        "off" => Some(false),
+        "auto" => Some(auto),
+        _ => None,
+    }
+}
+
+/// None is the empty one.
+pub fn token_secret(text: &str) -> Option<String> {
+    (text.is_empty() || text.len() >= TOKEN_SECRET_BYTES).then(|| text.to_owned())
+}
+
+/// None is the empty one.
+pub fn key_set(text: &str) -> Option<KeySource> {
+    if text.is_empty() {
+        return Some(KeySource::None);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Some(KeySource::File(text.into()));
+    };
+    let place = rest.split(['/', '?']).next().unwrap_or_default();
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (place, None),
+    };
+    let is_good = matches!(scheme, "http" | "https")
+        && is_host(host)
+        && port.is_none_or(is_port)
+        && !text.contains(char::is_whitespace);
+    is_good.then(|| KeySource::Address(text.to_owned()))
+}
+
+pub fn word(text: &str) -> Option<String> {
+    let is_good = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_good.then(|| text.to_owned())
+}
+
+pub fn networks(text: &str) -> Option<Vec<Network>> {
+    let networks = list(text).into_iter().map(|one| one.parse().ok());
+    networks.collect()
 }
 
 fn list(text: &str) -> Vec<String> {

@@ -61,6 +61,16 @@ pub enum Kind {
     Hosts,
     /// Origins of pages, none or several.
     Origins,
+    /// A secret that signs tokens.
+    TokenSecret,
+    /// Where keys that verify tokens are published: a file or an address.
+    KeySet,
+    /// `on`, `off`, or `auto`: by the environment.
+    Switch,
+    /// A word of somebody else's: an issuer, an audience, a claim.
+    Word,
+    /// Networks and addresses, none or several.
+    Networks,
     /// A whole number within bounds, both included.
     Number(u32, u32),
     /// A span of time within bounds, both included.
@@ -118,10 +128,6 @@ const fn s(seconds: u64) -> Duration {
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
-const fn is_marked(marks: &[&str]) -> bool {
-    !marks.is_empty()
-}
-
 macro_rules! settings {
     ($($name:ident $(($mark:ident))? = $fallback:expr, $kind:expr, $readers:expr, $doc:literal;)*) => {
         $(
@@ -130,7 +136,7 @@ macro_rules! settings {
                 name: stringify!($name),
                 fallback: $fallback,
                 kind: $kind,
-                secret: is_marked(&[$(stringify!($mark))?]), // the only mark there is
+                secret: !<[&str]>::is_empty(&[$(stringify!($mark))?]), // the only mark there is
                 readers: $readers,
                 doc: $doc,
             };
@@ -145,7 +151,7 @@ use Kind::{Number, Seconds, Time};
 
 settings! {
     ENV = Value("development"), Kind::Environment, ALL_PROGRAMS,
-        "Where the program runs; production writes logs as JSON and wants every address to be set (it is refused for now: there is no authentication yet)";
+        "Where the program runs; production writes logs as JSON, wants every address and the keys of tokens to be set, and has neither explorers nor introspection";
     LOG = Value("info"), Kind::LogFilter, ALL_PROGRAMS,
         "Which log lines are written: a level, or levels by module as in info,shop_core::bus=debug";
 
@@ -229,6 +235,40 @@ settings! {
         "Names by which GraphQL clients may call the API besides localhost and loopback addresses; a request for another name is refused, so that a page can not reach the API by a name of its own";
     HTTP_ALLOWED_ORIGINS = Value(""), Kind::Origins, API,
         "Origins of web pages that may use GraphQL besides the API's own; requests from other pages are refused";
+    HTTPS_ONLY = Value("auto"), Kind::Switch, API,
+        "Whether browsers are told to reach this name over TLS alone, which a proxy in front has to end; auto is on in production";
+    INTROSPECTION = Value("auto"), Kind::Switch, API,
+        "Whether clients may ask for the schema, and are told what they may have meant; auto is on in development alone";
+    EXPLORERS = Value("auto"), Kind::Switch, API,
+        "Whether the pages GraphiQL and GraphQL Playground are served; auto is on in development alone";
+    JWT_SECRET (secret) = Value(""), Kind::TokenSecret, API,
+        "What tokens are signed with by HS256. Either this or JWT_JWKS must be set in production, while in development there is a secret that everybody knows";
+    JWT_JWKS = Value(""), Kind::KeySet, API,
+        "Where the keys that verify tokens by RS256, ES256 or EdDSA are published, as a JSON Web Key Set; read every 5 minutes, and when a token names a key that is not known";
+    JWT_ISSUER = DevelopmentOnly("shop-development"), Kind::Word, API,
+        "Who must have issued a token: its claim iss";
+    JWT_AUDIENCE = DevelopmentOnly("shop"), Kind::Word, API,
+        "Whom a token must be for: its claim aud, or one of those there";
+    JWT_ROLE_CLAIM = Value("role"), Kind::Word, API,
+        "Which claim of a token says customer, staff or admin, as a word or a list of words; dots lead into objects, as in realm_access.roles. Without one of these words a token is a customer's";
+    HTTP_BODY_BYTES = Value("131072"), Number(1_024, 67_108_864), API,
+        "Bytes of one request's body, at most; a larger one is refused with 413";
+    HTTP_READ_TIMEOUT = Value("10s"), Time(ms(10), s(5 * MINUTE)), API,
+        "How long a client may take to send the head of a request, and how long its body; a slower one is closed with 408";
+    HTTP_IDLE_TIMEOUT = Value("75s"), Time(ms(10), s(60 * MINUTE)), API,
+        "How long a connection is kept for another request";
+    HTTP_CONNECTIONS = Value("30000"), Number(1, 10_000_000), API,
+        "Connections that one process has open, at most, sockets and event streams among them; more are closed with 503. It needs as many open files (ulimit -n)";
+    HTTP_CONNECTIONS_PER_ADDRESS = Value("2000"), Number(1, 10_000_000), API,
+        "The same for one address (an IPv6 network of 64 bits), but not for loopback's and those of TRUSTED_PROXIES";
+    TRUSTED_PROXIES = Value(""), Kind::Networks, API,
+        "Proxies in front of the API, whose word in X-Forwarded-For counts for where a request comes from";
+    REQUESTS_AT_ONCE = Value("256"), Number(1, 1_000_000), API,
+        "Queries that one process runs at once, at most, and a quarter as many mutations; more wait for some milliseconds, and are then refused with OVERLOADED";
+    RATE_PER_ADDRESS = Value("600000"), Number(0, 1_000_000_000), API,
+        "What the operations of one address (an IPv6 network of 64 bits) may cost per minute, and at once; more are refused with RATE_LIMITED. 0 for no bound";
+    RATE_PER_USER = Value("120000"), Number(0, 1_000_000_000), API,
+        "The same for one user, wherever its requests come from";
     HEALTH_ADDR = PerProgram, Kind::Address, SERVERS,
         "Where /healthz, /readyz and /metrics are answered, for those who run the program; HTTP_ADDR has none of them";
     REQUEST_TIMEOUT = Value("10s"), Time(ms(50), s(5 * MINUTE)), API,
@@ -241,7 +281,7 @@ settings! {
         "WebSockets that one process has open, at most; more are refused with 503";
     SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
         "Operations that one socket has open, at most; more are answered with an error";
-    SOCKET_MESSAGE_BYTES = Value("1048576"), Number(128, 67_108_864), API,
+    SOCKET_MESSAGE_BYTES = Value("131072"), Number(128, 67_108_864), API,
         "Bytes of one message from a socket's client, at most; a larger one closes the socket with 1009";
     SOCKET_MESSAGE_RATE = Value("100"), Number(1, 1_000_000), API,
         "Messages a second that a socket's client may send, and ten seconds' worth at once; more close the socket with 1008";

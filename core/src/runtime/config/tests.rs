@@ -78,6 +78,9 @@ fn without_an_environment_the_defaults_hold() {
     assert_eq!(settings.http_addr.to_string(), "127.0.0.1:4000");
     assert!(settings.edge.hosts.is_empty() && settings.edge.origins.is_empty());
     assert_eq!(settings.edge.answer_bytes, 4 * 1024 * 1024);
+    assert_eq!(settings.edge.http.body_bytes, 128 * 1024);
+    assert_eq!(settings.edge.socket.message_bytes, 128 * 1024);
+    assert!(settings.edge.http.trusted_proxies.is_empty());
     assert_eq!(settings.edge.socket.subscriptions, 100);
     assert_eq!(settings.edge.socket.idle_timeout, Duration::from_mins(1));
     assert_eq!(settings.request_timeout, Duration::from_secs(10));
@@ -134,6 +137,7 @@ fn what_is_given_is_read() {
         ("OUTBOX_POLL_INTERVAL", "250ms 500us"),
         ("CONSUMER_SLOT", "2"),
         ("LOG", "warn,shop_core::bus=debug"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("MYSQL_POOL_SIZE", ""),
     ])
     .expect("good settings");
@@ -158,6 +162,11 @@ fn what_is_given_is_read() {
     );
     assert_eq!(settings.consumer.slot, 2);
     assert_eq!(settings.log, "warn,shop_core::bus=debug");
+    let [network, address] = &settings.edge.http.trusted_proxies[..] else {
+        panic!("two: {settings:?}");
+    };
+    assert!(network.contains([10, 9, 8, 7].into()) && !network.contains([11, 0, 0, 1].into()));
+    assert!(address.contains(std::net::Ipv6Addr::LOCALHOST.into()));
 }
 
 #[test]
@@ -255,11 +264,6 @@ fn bad_values_are_named_shown_and_corrected() {
             r#"ENV can not be "staging": expected development or production"#,
         ),
         (
-            "ENV",
-            "production",
-            "ENV=production is refused: there is no authentication yet",
-        ),
-        (
             "MYSQL_POOL_SIZE",
             "0",
             r#"MYSQL_POOL_SIZE can not be "0": expected a whole number from 1 to 512"#,
@@ -285,12 +289,7 @@ fn bad_values_are_named_shown_and_corrected() {
             r#"EVENT_ENCODING can not be "xml\n": expected json or protobuf"#,
         ),
     ] {
-        if value == "production" {
-            let errors = read(&[(name, value)]).expect_err("production was taken");
-            assert!(errors.lines().contains(&line.to_owned()), "{errors}");
-        } else {
-            assert_eq!(complaint(name, value), line);
-        }
+        assert_eq!(complaint(name, value), line);
     }
     for (name, value) in [
         ("KAFKA_BROKERS", "localhost"),
@@ -300,6 +299,12 @@ fn bad_values_are_named_shown_and_corrected() {
         ("TOPIC_PREFIX", "größe"),
         ("HEALTH_ADDR", "localhost:4001"),
         ("LOG", "shop=loud"),
+        ("JWT_JWKS", "ftp://login.example/keys"),
+        ("JWT_JWKS", "https://"),
+        ("JWT_AUDIENCE", "my shop"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "proxy.internal"),
+        ("TRUSTED_PROXIES", "10.0.0.1,"),
     ] {
         complaint(name, value);
     }
@@ -330,9 +335,65 @@ fn production_has_no_default_addresses() {
     }
 }
 
+const PRODUCTION: [(&str, &str); 7] = [
+    ("ENV", "production"),
+    ("MYSQL_DSN", "mysql://a:b@h/s"),
+    ("MONGO_URI", "mongodb://h/s"),
+    ("KAFKA_BROKERS", "h:9092"),
+    ("JWT_ISSUER", "https://login.example/"),
+    ("JWT_AUDIENCE", "shop"),
+    ("PLAINTEXT_SERVERS", "yes"),
+];
+
+#[test]
+fn production_wants_one_source_of_keys_that_is_nobody_elses() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let read_with = |more: &[(&str, &str)]| read(&[&PRODUCTION, more].concat());
+    for more in [
+        &[("JWT_SECRET", secret)][..],
+        &[("JWT_JWKS", "/etc/shop/keys.json")],
+        &[("JWT_JWKS", "https://login.example/.well-known/jwks.json")],
+    ] {
+        read_with(more).expect("good settings");
+    }
+    for (more, word) in [
+        (&[][..], "neither"),
+        (&[("JWT_SECRET", KNOWN_SECRET)], "everybody knows"),
+        (
+            &[("JWT_SECRET", secret), ("JWT_JWKS", "/keys.json")],
+            "both",
+        ),
+        (&[("JWT_JWKS", "http://login.example/keys")], "without TLS"),
+        (&[("JWT_SECRET", &secret[1..])], "32 bytes"),
+    ] {
+        let errors = read_with(more).expect_err(word);
+        assert!(errors.to_string().contains(word), "{errors}");
+    }
+}
+
+#[test]
+fn a_program_must_be_told_only_what_it_reads() {
+    let given = |name: &str| {
+        let given = [
+            ("ENV", "production"),
+            ("MYSQL_DSN", "mysql://a:b@h/s"),
+            ("KAFKA_BROKERS", "h:9092"),
+            ("PLAINTEXT_SERVERS", "yes"),
+        ];
+        let found = given.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.to_owned())
+    };
+    Settings::read_for(Some(Program::OutboxRelay), &given).expect("enough for the relay");
+    let errors = Settings::read_for(Some(Program::Api), &given).expect_err("too little");
+    for word in ["MONGO_URI", "JWT_ISSUER", "JWT_JWKS"] {
+        assert!(errors.to_string().contains(word), "{errors}");
+    }
+}
+
 #[test]
 fn secrets_are_not_repeated() {
     for (name, value) in [
+        ("JWT_SECRET", "hush"),
         ("MYSQL_DSN", "shop:hush@tcp(db:3306)/shop"),
         ("MYSQL_DSN", "mysql://shop:hush@db:port/shop"),
         ("MONGO_URI", "mongodb://shop:hush@db:port/shop"),
@@ -350,6 +411,7 @@ fn secrets_stay_out_of_debug() {
     let given = [
         ("MYSQL_DSN", "mysql://a:hush@h/s"),
         ("MONGO_URI", "mongodb://a:hush@h/s"),
+        ("JWT_SECRET", "hush-hush-hush-hush-hush-hush-hush"),
     ];
     let settings = read(&given).expect("good settings");
     assert!(!format!("{settings:?}").contains("hush"));

@@ -64,23 +64,34 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-/// Control characters but the last line feed, and ESC, which paints: the library itself escapes it in values.
+/// Control characters but the last line feed and tabs; of sequences that begin with ESC only those that paint are left, as the
+/// library's own are.
 fn escaped(event: &[u8]) -> Vec<u8> {
-    const ESC: u8 = 0x1b;
     let (text, end) = match event.split_last() {
         Some((b'\n', text)) => (text, &b"\n"[..]),
         _ => (event, &b""[..]),
     };
     let mut line = Vec::with_capacity(event.len());
-    for byte in text {
-        match byte {
-            ESC | b'\t' => line.push(*byte),
-            byte if byte.is_ascii_control() => line.extend(byte.escape_ascii()),
-            byte => line.push(*byte),
+    for (at, byte) in text.iter().copied().enumerate() {
+        if byte == b'\t' || !byte.is_ascii_control() || is_paint(&text[at..]) {
+            line.push(byte);
+        } else {
+            line.extend(byte.escape_ascii());
         }
     }
     line.extend(end);
     line
+}
+
+/// Whether a text begins with ESC, `[`, digits and semicolons, `m`: "select graphic rendition" (ECMA-48, section 8.3.117).
+fn is_paint(text: &[u8]) -> bool {
+    let Some(rest) = text.strip_prefix(b"\x1b[") else {
+        return false;
+    };
+    let mut after = rest
+        .iter()
+        .skip_while(|byte| byte.is_ascii_digit() || **byte == b';');
+    after.next() == Some(&b'm')
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use shop_api::graphql::error::ApiError;
 use shop_api::live::{Hub, Watch};
-use shop_core::domain::OrderId;
+use shop_core::domain::{OrderId, Scope};
 use shop_core::events::{Event, Payload, Topic};
 
 use crate::fault::Fault;
@@ -216,13 +216,14 @@ impl Browser {
         // What is planted registers with its first step, the others now.
         let mut watch = first
             .is_none()
-            .then(|| Watch::new(&hub, reader, order_id, None));
+            .then(|| Watch::new(&hub, reader, Scope::Everything, order_id, None));
         let views = shop.views.clone();
         self.stream = Some(Box::pin(async move {
-            let mut watch = match watch.take() {
-                Some(watch) => watch,
-                None => Watch::new(&hub, Reader::new(&views, first), order_id, None),
+            let begin = || {
+                let reader = Reader::new(&views, first);
+                Watch::new(&hub, reader, Scope::Everything, order_id, None)
             };
+            let mut watch = watch.take().unwrap_or_else(begin);
             let put = |told: Option<Result<u32, ApiError>>| {
                 let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
                 match told {

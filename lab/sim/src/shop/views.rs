@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use shop_api::graphql::error::ApiError;
 use shop_api::live::watch::ReadOrders;
-use shop_core::domain::{Order, OrderId, ProductId, StockLevel};
+use shop_core::domain::{Order, OrderId, ProductId, Scope, StockLevel};
 use shop_core::views::{DeletedOrder, OrderState, Written};
 
 /// The collections. Clones share them.
@@ -85,7 +85,7 @@ impl Reader {
 }
 
 impl ReadOrders for Reader {
-    async fn read(&self, id: OrderId) -> Result<Option<OrderState>, ApiError> {
+    async fn read(&self, id: OrderId, _: Scope) -> Result<Option<OrderState>, ApiError> {
         let first = self
             .first
             .lock()

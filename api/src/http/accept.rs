@@ -1,0 +1,207 @@
+//! Accepts connections and serves HTTP/1.1 on them, within bounds: how many there are, how long the head of a request takes and how
+//! large it is, and how long a connection waits for the next request.
+//!
+//! Knows nothing of requests but that a router answers them.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use axum::serve::Listener;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::{Request, service};
+use hyper_util::rt::TokioIo;
+use shop_core::runtime::Shutdown;
+use shop_core::runtime::metrics::HTTP_REFUSED;
+use shop_core::runtime::settings::HttpSettings;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
+
+use super::connection::{Connection, Line};
+use super::pulse::{Happens, Patience};
+use super::seats::Seats;
+
+/// Bytes of a request's head, at most; a larger one is refused with 431.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Bytes that are read at once, at most.
+const READ_BYTES: usize = 64 * 1024;
+/// To who finds no seat.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// To who takes too long over a head.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Serves until the program is asked to stop, and then until the requests under way are answered.
+pub async fn serve(
+    mut listener: TcpListener,
+    router: &Router,
+    settings: &HttpSettings,
+    shutdown: &Shutdown,
+) {
+    let seats = Seats::new(settings);
+    let patience = Patience {
+        head: settings.read_timeout,
+        idle: settings.idle_timeout,
+    };
+    let connections = TaskTracker::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
+            () = shutdown.requested() => break,
+        };
+        let Some(seat) = seats.take(peer.ip()) else {
+            metrics::counter!(HTTP_REFUSED, "reason" => "connections").increment(1);
+            say_last(stream, TURNED_AWAY);
+            continue;
+        };
+        // What is live must not wait for more to send.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("failed to set TCP_NODELAY: {error}");
+        }
+        let line = Line { stream, seat };
+        let served = converse(line, peer, router.clone(), patience, shutdown.clone());
+        connections.spawn(served);
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Serves one connection.
+async fn converse(
+    line: Line,
+    peer: SocketAddr,
+    router: Router,
+    patience: Patience,
+    shutdown: Shutdown,
+) {
+    let connection = Connection::new(line, peer);
+    let answers = Answers {
+        router,
+        connection: connection.clone(),
+    };
+    let mut http = http1::Builder::new();
+    http.max_header_size(HEAD_BYTES).max_buf_size(READ_BYTES);
+    let io = TokioIo::new(connection.clone());
+    let mut conversation = pin!(http.serve_connection(io, answers).with_upgrades());
+    let mut stop = pin!(shutdown.requested());
+    let mut timer = pin!(sleep_until(Instant::now() + patience.head));
+    let mut is_stopping = false;
+    let ended = poll_fn(|cx| {
+        if !is_stopping && stop.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            conversation.as_mut().graceful_shutdown();
+        }
+        if conversation.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        loop {
+            let happens = connection.pulse().now();
+            let due = happens.due(patience);
+            // One that is set too early wakes this once for nothing, which costs less than setting it anew for every request.
+            if due.is_some_and(|due| due < timer.deadline()) || timer.is_elapsed() {
+                let now = Instant::now();
+                match due {
+                    Some(due) if due <= now => return Poll::Ready(Some(happens)),
+                    due => timer.as_mut().reset(due.unwrap_or(now + patience.idle)),
+                }
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    if let Some(Happens::Sends(_)) = ended {
+        metrics::counter!(HTTP_REFUSED, "reason" => "slow").increment(1);
+        if let Some(line) = connection.take() {
+            say_last(line.stream, TOO_SLOW);
+        }
+    }
+}
+
+/// Says something that fits into what the system holds for a client, and closes.
+fn say_last(stream: TcpStream, words: &[u8]) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(words); // who does not hear it sees the connection close
+    }
+}
+
+/// Answers the requests of a connection.
+struct Answers {
+    router: Router,
+    connection: Connection,
+}
+
+impl service::Service<Request<Incoming>> for Answers {
+    type Response = Response<Lasting>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let served = Served::begin(&self.connection);
+        let info = ConnectInfo(self.connection.clone());
+        request.extensions_mut().insert(info);
+        let answer = self.router.clone().call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(response.map(|body| Lasting {
+                body,
+                _served: served,
+            }))
+        })
+    }
+}
+
+/// A request as long as it is answered.
+struct Served(Connection);
+
+impl Served {
+    fn begin(connection: &Connection) -> Self {
+        connection.pulse().serves();
+        Self(connection.clone())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.pulse().has_served();
+    }
+}
+
+/// The body of an answer, which is answered as long as it lasts.
+struct Lasting {
+    body: Body,
+    _served: Served,
+}
+
+impl HttpBody for Lasting {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

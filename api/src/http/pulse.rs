@@ -1,0 +1,133 @@
+//! What happens on a connection, and how long it may.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const BEGINS: u64 = 0;
+const WAITS: u64 = 1;
+const SENDS: u64 = 2;
+const SERVED: u64 = 3;
+/// Bits that say what happens; the others say since when.
+const KIND: u64 = 0b11;
+
+/// What happens on a connection, and since when.
+#[derive(Debug)]
+pub struct Pulse {
+    begun: Instant,
+    /// Microseconds since then, and a kind.
+    now: AtomicU64,
+}
+
+/// What happens on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happens {
+    /// Nothing since it was accepted.
+    Begins(Instant),
+    /// Nothing, since then: the client may send another request.
+    Waits(Instant),
+    /// The client sends the head of a request, since then.
+    Sends(Instant),
+    /// A request is answered.
+    Served,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// The head of a request.
+    pub head: Duration,
+    /// The pause between two requests.
+    pub idle: Duration,
+}
+
+impl Pulse {
+    /// That of a new connection, whose client is to send a head.
+    pub fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            now: AtomicU64::new(BEGINS),
+        }
+    }
+
+    /// The client said something.
+    pub fn heard(&self) {
+        match self.now.load(Ordering::Relaxed) & KIND {
+            BEGINS => self.now.store(SENDS, Ordering::Relaxed), // since it was accepted
+            WAITS => self.note(SENDS),
+            _ => {}
+        }
+    }
+
+    /// A request is answered from now on.
+    pub fn serves(&self) {
+        self.note(SERVED);
+    }
+
+    /// It was answered.
+    pub fn has_served(&self) {
+        self.note(WAITS);
+    }
+
+    /// What happens.
+    pub fn now(&self) -> Happens {
+        let now = self.now.load(Ordering::Relaxed);
+        let since = || self.begun + Duration::from_micros(now >> KIND.count_ones());
+        match now & KIND {
+            BEGINS => Happens::Begins(since()),
+            WAITS => Happens::Waits(since()),
+            SENDS => Happens::Sends(since()),
+            _ => Happens::Served,
+        }
+    }
+
+    fn note(&self, kind: u64) {
+        let since = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or_default();
+        let now = (since << KIND.count_ones()) | kind;
+        self.now.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Happens {
+    /// Until when it may; `None` if somebody else sees to that.
+    pub fn due(self, patience: Patience) -> Option<Instant> {
+        match self {
+            Self::Waits(since) => Some(since + patience.idle),
+            Self::Begins(since) | Self::Sends(since) => Some(since + patience.head),
+            Self::Served => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_from_its_first_byte_and_a_pause_from_the_last_answer() {
+        let patience = Patience {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+        };
+        let second = Duration::from_secs(1);
+        let begun = Instant::now();
+        let due = |pulse: &Pulse| pulse.now().due(patience).map(|due| due - begun);
+        let pulse = Pulse::new();
+        assert_eq!(due(&pulse), Some(10 * second));
+        tokio::time::advance(second).await;
+        pulse.heard();
+        assert_eq!(due(&pulse), Some(10 * second), "it began to wait before");
+        pulse.serves();
+        pulse.heard();
+        assert_eq!(due(&pulse), None);
+        tokio::time::advance(second).await;
+        pulse.has_served();
+        assert_eq!(due(&pulse), Some(77 * second));
+        tokio::time::advance(second).await;
+        pulse.heard();
+        tokio::time::advance(second).await;
+        pulse.heard();
+        assert_eq!(due(&pulse), Some(13 * second));
+    }
+}

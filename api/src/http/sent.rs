@@ -1,0 +1,134 @@
+//! The body of a request, read within bounds of size and time.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::stream::StreamExt as _;
+use tokio::time::timeout;
+
+use super::Edge;
+
+/// Bytes that are still read of a body that is too large, so that its client, which sends before it reads, can be told.
+const LEFT_OVER: usize = 1024 * 1024;
+/// How long that may take.
+const LEFT_OVER_TIME: Duration = Duration::from_secs(1);
+
+/// What a client sent, or the status to answer and what is wrong.
+pub struct Sent(pub Result<Bytes, (StatusCode, String)>);
+
+impl FromRequest<Edge> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Infallible> {
+        let http = &edge.settings.http;
+        let (parts, body) = request.into_parts();
+        let read = read(&parts.headers, body, http.body_bytes);
+        Ok(Self(timeout(http.read_timeout, read).await.unwrap_or_else(
+            |_| {
+                let problem = format!("the body did not come within {:?}", http.read_timeout);
+                Err((StatusCode::REQUEST_TIMEOUT, problem))
+            },
+        )))
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, (StatusCode, String)> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut chunks = body.into_data_stream();
+    let too_large = || {
+        let problem = format!("the body has more than {most} bytes; send less at a time");
+        Err((StatusCode::PAYLOAD_TOO_LARGE, problem))
+    };
+    if announced > most {
+        // Who asks first is told before it sends.
+        if !headers.contains_key(header::EXPECT) {
+            pass_over(chunks, announced).await;
+        }
+        return too_large();
+    }
+    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    while let Some(chunk) = chunks.next().await {
+        let chunk =
+            chunk.map_err(|error| (StatusCode::BAD_REQUEST, format!("no whole body: {error}")))?;
+        if first.len() + all.len() + chunk.len() > most {
+            pass_over(chunks, LEFT_OVER).await;
+            return too_large();
+        }
+        if first.is_empty() && all.is_empty() {
+            first = chunk; // most have one
+        } else {
+            if all.is_empty() {
+                all.reserve(announced.max(first.len() + chunk.len()));
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.into() })
+}
+
+/// Reads what is left of a body, within bounds.
+async fn pass_over(mut chunks: BodyDataStream, announced: usize) {
+    if announced > LEFT_OVER {
+        return;
+    }
+    let passed = async {
+        let mut left = LEFT_OVER;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            match left.checked_sub(chunk.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    let _ = timeout(LEFT_OVER_TIME, passed).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    async fn sent(body: Body) -> Result<String, u16> {
+        let read = read(&HeaderMap::new(), body, 10).await;
+        read.map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"))
+            .map_err(|(status, _)| status.as_u16())
+    }
+
+    fn chunks(chunks: &[&'static str]) -> Body {
+        let chunks = chunks
+            .iter()
+            .copied()
+            .map(Ok::<_, Infallible>)
+            .collect::<Vec<_>>();
+        Body::from_stream(stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_or_not_at_all() {
+        for (body, expected) in [
+            (Body::empty(), Ok("")),
+            (Body::from("0123456789"), Ok("0123456789")),
+            (Body::from("0123456789x"), Err(413)),
+            (chunks(&["01", "", "23456", "789"]), Ok("0123456789")),
+            (chunks(&["", "01"]), Ok("01")),
+            (chunks(&["01", "23456", "789", "x"]), Err(413)),
+            (Body::from("x".repeat(2 * LEFT_OVER)), Err(413)),
+        ] {
+            assert_eq!(
+                sent(body).await.as_deref().map_err(|status| *status),
+                expected
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_too_large_is_not_waited_for() {
+        let endless = stream::iter([Ok::<_, Infallible>("x".repeat(11))]).chain(stream::pending());
+        assert_eq!(sent(Body::from_stream(endless)).await, Err(413));
+    }
+}

@@ -1,0 +1,147 @@
+//! Keys that somebody else publishes: read at the beginning, every few minutes, and when a token names one that is not known.
+//!
+//! One task reads them. While they can not be read the last ones hold; a set that was read and has none withdraws them all.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use shop_core::runtime::backoff::Backoff;
+use shop_core::runtime::settings::KeySource;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::keys::KeySet;
+
+/// How often they are read though nobody asks.
+const EVERY: Duration = Duration::from_mins(5);
+/// The least time between two readings: who makes up keys must not make us ask for each.
+const APART: Duration = Duration::from_secs(10);
+/// How long a token with an unknown key waits for a reading.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a reading may take.
+const READS_WITHIN: Duration = Duration::from_secs(5);
+/// The wait after the first reading that fails; it grows.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of a set, at most.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// The keys as they were last read. Clones share them.
+#[derive(Clone)]
+pub struct Published(Arc<Shared>);
+
+struct Shared {
+    source: KeySource,
+    /// `None` until they were read.
+    keys: RwLock<Option<Arc<KeySet>>>,
+    wanted: Notify,
+    /// When they were last read, whether or not that went well.
+    tried: watch::Sender<Option<Instant>>,
+}
+
+impl Published {
+    /// Those of a source, which nobody has read yet.
+    pub fn new(source: KeySource) -> Self {
+        Self(Arc::new(Shared {
+            source,
+            keys: RwLock::default(),
+            wanted: Notify::new(),
+            tried: watch::Sender::new(None),
+        }))
+    }
+
+    /// The keys; `None` if they could not be read yet.
+    pub fn keys(&self) -> Option<Arc<KeySet>> {
+        let keys = self.0.keys.read();
+        keys.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has them read, unless that was done a moment ago, and waits for it, within bounds.
+    pub async fn renew(&self) {
+        let mut tried = self.0.tried.subscribe();
+        let last = *tried.borrow_and_update();
+        if last.is_some_and(|last| last.elapsed() < APART) {
+            return;
+        }
+        self.0.wanted.notify_one();
+        let _ = timeout(PATIENCE, tried.changed()).await; // without them the token's key stays unknown
+    }
+
+    /// Reads them for as long as the program runs.
+    pub async fn run(&self) {
+        let mut backoff = Backoff::with_base(FIRST_WAIT);
+        loop {
+            let wait = match self.read().await {
+                Ok(keys) => {
+                    backoff = Backoff::with_base(FIRST_WAIT);
+                    self.put(keys);
+                    EVERY
+                }
+                Err(error) => {
+                    tracing::warn!("the keys of tokens can not be read: {error:#}");
+                    backoff.next()
+                }
+            };
+            self.0.tried.send_replace(Some(Instant::now()));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.0.wanted.notified() => {}
+            }
+        }
+    }
+
+    fn put(&self, keys: KeySet) {
+        let count = keys.len();
+        let mut held = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let before = held.replace(Arc::new(keys)).map(|keys| keys.len());
+        drop(held);
+        if before != Some(count) {
+            tracing::info!(count, "the keys of tokens were read");
+        }
+    }
+
+    async fn read(&self) -> anyhow::Result<KeySet> {
+        let reading = async {
+            match &self.0.source {
+                KeySource::None => Ok(Vec::new()),
+                KeySource::File(path) => {
+                    let text = tokio::fs::read(path).await;
+                    text.with_context(|| format!("failed to read {}", path.display()))
+                }
+                KeySource::Address(address) => fetch(address).await,
+            }
+        };
+        let text = timeout(READS_WITHIN, reading).await;
+        let text = text.context("there was no answer in time")??;
+        ensure!(
+            text.len() <= MOST_BYTES,
+            "the set has more than {MOST_BYTES} bytes"
+        );
+        KeySet::read(&text).context("it is no JSON Web Key Set")
+    }
+}
+
+/// Where the answer leads elsewhere it is not followed: only this address is trusted.
+async fn fetch(address: &str) -> anyhow::Result<Vec<u8>> {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .context("failed to make a client")?;
+    let answer = client.get(address).send().await;
+    let mut answer = answer.with_context(|| format!("failed to ask {address}"))?;
+    ensure!(
+        answer.status() == 200,
+        "{address} answered {}",
+        answer.status()
+    );
+    let mut text = Vec::new();
+    while let Some(part) = answer.chunk().await.context("the answer broke off")? {
+        text.extend_from_slice(&part);
+        ensure!(
+            text.len() <= MOST_BYTES,
+            "the set has more than {MOST_BYTES} bytes"
+        );
+    }
+    Ok(text)
+}

@@ -1,0 +1,312 @@
+//! Bounds on connections, rates and what runs at once: what is told beyond them, and that others are served meanwhile.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use shop_core::testkit::eventually;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::process::Process;
+use crate::socket::Socket;
+use crate::tokens;
+
+const BOUND: Duration = Duration::from_secs(30);
+const TYPENAME: &str = "{ __typename }";
+
+/// A request that needs no server, but for its host and token.
+const QUESTION: &str = "GET /graphql?query=%7B__typename%7D HTTP/1.1\r\n";
+
+fn authorization() -> String {
+    let token = tokens::bearer(&tokens::admin());
+    format!("authorization: {token}\r\n")
+}
+
+async fn connect(addr: SocketAddr) -> TcpStream {
+    TcpStream::connect(addr).await.expect("a connection")
+}
+
+async fn send(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).await.expect("sent");
+}
+
+/// All that comes until the server closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let read = timeout(BOUND, stream.read_to_end(&mut text)).await;
+    let _ = read.expect("closed in time"); // a connection that is reset has ended too
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+async fn post(api: &Process, query: &str, from: Option<&str>) -> reqwest::Response {
+    let url = format!("http://{}/graphql", api.addr);
+    let mut request = tokens::client().post(url).json(&json!({ "query": query }));
+    if let Some(from) = from {
+        request = request.header("x-forwarded-for", from);
+    }
+    request.send().await.expect("an answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_or_body_that_does_not_come_in_time_ends_its_connection_alone() {
+    let patience = Duration::from_millis(600);
+    let api = Process::start(&[("HTTP_READ_TIMEOUT", "600ms"), ("HTTP_IDLE_TIMEOUT", "6s")]).await;
+    let begun = Instant::now();
+    let mut silent = connect(api.addr).await;
+    assert_eq!(rest(&mut silent).await, "", "nobody asked anything");
+    assert!(begun.elapsed() >= patience);
+
+    // A byte now and then does not make it longer.
+    let mut slow = connect(api.addr).await;
+    let begun = Instant::now();
+    let (mut reader, mut writer) = slow.split();
+    let drip = async {
+        send_slowly(
+            &mut writer,
+            "GET /graphql?query=%7B__typename%7D HTTP/1.1\r\n",
+        )
+        .await;
+    };
+    let mut answer = String::new();
+    let read = reader.read_to_string(&mut answer);
+    tokio::select! {
+        () = drip => panic!("a slow head was waited for"),
+        read = timeout(BOUND, read) => {
+            let _ = read.expect("closed in time");
+        }
+    }
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(begun.elapsed() >= patience && begun.elapsed() < BOUND);
+
+    let mut no_body = connect(api.addr).await;
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
+        api.addr,
+        tokens::bearer(&tokens::admin()),
+    );
+    send(&mut no_body, &head).await;
+    let answer = rest(&mut no_body).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("BAD_REQUEST"),
+        "{answer}"
+    );
+
+    let mut idle = connect(api.addr).await;
+    let request = format!("{QUESTION}host: {}\r\n{}\r\n", api.addr, authorization());
+    for _ in 0..3 {
+        send(&mut idle, &request).await;
+        let mut answer = [0; 4_096];
+        let read = idle.read(&mut answer).await.expect("an answer");
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+        sleep(patience / 2 * 3).await; // longer than a head may take
+    }
+    let begun = Instant::now();
+    rest(&mut idle).await;
+    assert!(
+        begun.elapsed() < BOUND / 2,
+        "it is closed when nothing more comes"
+    );
+
+    // A subscription lasts longer than all of that.
+    let mut socket = Socket::open(api.addr).await;
+    sleep(3 * patience).await;
+    socket.send(json!({ "type": "ping" })).await;
+    assert_eq!(socket.receive().await, Ok(json!({ "type": "pong" })));
+}
+
+async fn send_slowly(writer: &mut (impl tokio::io::AsyncWrite + Unpin), text: &str) {
+    for byte in text.bytes() {
+        if writer.write_all(&[byte]).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        sleep(Duration::from_millis(150)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_large_is_refused() {
+    let api = Process::start(&[]).await;
+    let many: Vec<_> = (0..150).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many = many.concat();
+    for (headers, expected) in [
+        ("x: y\r\n".to_owned(), "200"),
+        (format!("x: {}\r\n", "y".repeat(10_000)), "200"),
+        (format!("x: {}\r\n", "y".repeat(20_000)), "431"),
+        (format!("x: {}\r\n", "y".repeat(200_000)), "431"),
+        (many, "431"),
+    ] {
+        let mut stream = connect(api.addr).await;
+        let request = format!(
+            "{QUESTION}host: {}\r\n{}connection: close\r\n{headers}\r\n",
+            api.addr,
+            authorization(),
+        );
+        // Who is refused may not be read to the end.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = [0; 12];
+        if stream.read_exact(&mut answer).await.is_ok() {
+            let answer = String::from_utf8_lossy(&answer);
+            assert_eq!(answer, format!("HTTP/1.1 {expected}"), "{headers:.20}");
+        } else {
+            assert_eq!(expected, "431", "{headers:.20}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_idle_connections_take_nothing_from_others_and_go() {
+    let api = Process::start(&[
+        ("HTTP_CONNECTIONS", "2050"),
+        ("HTTP_READ_TIMEOUT", "10s"),
+        ("HTTP_IDLE_TIMEOUT", "10s"),
+    ])
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..2_000 {
+        idle.push(connect(api.addr).await);
+    }
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(post(&api, TYPENAME, None).await.status(), StatusCode::OK);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    for stream in &mut idle {
+        // They are let go by the server, each after its time.
+        assert_eq!(rest(stream).await, "");
+    }
+
+    let mut full = Vec::new();
+    for _ in 0..2_100 {
+        full.push(connect(api.addr).await);
+    }
+    let mut refused = full.pop().expect("the last one");
+    assert!(rest(&mut refused).await.starts_with("HTTP/1.1 503 "));
+    drop(full);
+    eventually("seats to be free again", BOUND, async || {
+        let url = format!("http://{}/graphql?query={{__typename}}", api.addr);
+        let answer = tokens::client().get(url).send().await;
+        answer
+            .is_ok_and(|it| it.status() == StatusCode::OK)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_used_up_the_rate_is_told_when_to_come_back_and_others_are_served() {
+    let api = Process::start(&[
+        ("RATE_PER_ADDRESS", "60"),
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+    ])
+    .await;
+    // It costs 3, and the request itself 1.
+    let page = "{ __schema { types { name } } }";
+    let mut served = 0;
+    let refused = loop {
+        let answer = post(&api, page, Some("192.0.2.1")).await;
+        if answer.status() != StatusCode::OK {
+            break answer;
+        }
+        served += 1;
+        assert!(served <= 20, "nobody is refused");
+    };
+    assert!(served >= 10, "{served} of 15 were served");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds = refused.headers()["retry-after"].to_str().expect("text");
+    let seconds: u64 = seconds.parse().expect("whole seconds");
+    let body: Value = refused.json().await.expect("JSON");
+    let extensions = &body["errors"][0]["extensions"];
+    assert_eq!(extensions["code"], "RATE_LIMITED");
+    assert_eq!(extensions["retryable"], true);
+    let millis = extensions["retryAfterMs"].as_u64().expect("milliseconds");
+    assert!(
+        millis > 0 && millis <= 1_000 * seconds && seconds <= 5,
+        "{millis} {seconds}"
+    );
+
+    for other in ["192.0.2.2", "192.0.2.1, 192.0.2.3", "2001:db8::1"] {
+        assert_eq!(
+            post(&api, page, Some(other)).await.status(),
+            StatusCode::OK,
+            "{other}"
+        );
+    }
+    sleep(Duration::from_millis(millis + 1_500)).await;
+    assert_eq!(
+        post(&api, TYPENAME, Some("192.0.2.1")).await.status(),
+        StatusCode::OK
+    );
+
+    // The same over a socket, which has the address that opened it.
+    let mut socket = Socket::open(api.addr).await;
+    let code = loop {
+        socket.subscribe("1", page, json!({})).await;
+        let message = socket.receive().await.expect("an open socket");
+        if message["type"] == "error" {
+            break message["payload"][0]["extensions"]["code"].clone();
+        }
+        socket.completed("1").await;
+    };
+    assert_eq!(code, "RATE_LIMITED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_lane_refuses_within_50_ms_and_the_other_one_serves() {
+    let api = Process::start(&[("REQUESTS_AT_ONCE", "2"), ("MONGO_TIMEOUT", "10s")]).await;
+    // There is no MongoDB: each of them looks for it as long as it may.
+    let slow = "{ users { nodes { id } } }";
+    let url = format!("http://{}/graphql", api.addr);
+    let client = tokens::client();
+    let running: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(client.post(&url).json(&json!({ "query": slow })).send()))
+        .collect();
+    let refused = eventually("the lane to be full", BOUND, async || {
+        let answer = client.post(&url).json(&json!({ "query": TYPENAME })).send();
+        let answer = answer.await.expect("an answer");
+        (answer.status() != StatusCode::OK).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let body: Value = refused.json().await.expect("JSON");
+    let extensions = &body["errors"][0]["extensions"];
+    assert_eq!(
+        (&extensions["code"], &extensions["retryable"]),
+        (&json!("OVERLOADED"), &json!(true))
+    );
+
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let answer = client.post(&url).json(&json!({ "query": TYPENAME })).send();
+        assert_eq!(
+            answer.await.expect("an answer").status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        waits.push(begun.elapsed());
+    }
+    let quickest = waits.iter().min().expect("some"); // the machine may be busy with other tests
+    assert!(*quickest < Duration::from_millis(50), "{waits:?}");
+
+    let mut socket = Socket::open(api.addr).await;
+    socket.subscribe("1", TYPENAME, json!({})).await;
+    let errors = socket.refused("1").await;
+    assert_eq!(errors[0]["extensions"]["code"], "OVERLOADED");
+
+    // Mutations have a lane of their own.
+    let mutation = "mutation { deleteUser(input: { id: \"user_x\" }) { errors { code } } }";
+    let answer = client.post(&url).json(&json!({ "query": mutation })).send();
+    let answer = answer.await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(!answer.text().await.expect("text").contains("OVERLOADED"));
+    for task in running {
+        task.abort();
+    }
+}
