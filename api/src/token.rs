@@ -16,7 +16,7 @@ pub struct Arguments {
     /// What it allows
     #[arg(long, default_value = "customer", value_parser = role)]
     role: Role,
-    /// Whom it names, as user_<uuid>; without it a user that is not in the shop
+    /// Whom it names, as `user_…`; without it a user that is not in the shop
     #[arg(long)]
     user: Option<UserId>,
     /// How long it is good for, as in 5s or 12h

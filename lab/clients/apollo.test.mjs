@@ -2,20 +2,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client/core";
+import { SetContextLink } from "@apollo/client/link/context";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { CREATE_ORDER, HTTP, STATUS, Seen, WS, basket, journey } from "./shop.mjs";
+import { CREATE_ORDER, HTTP, STATUS, Seen, WS, basket, bearer, journey } from "./shop.mjs";
 
 test("a page places an order, watches it, and its cache is up to date", async () => {
-  const socket = createClient({ url: WS, webSocketImpl: WebSocket });
+  const socket = createClient({ url: WS, webSocketImpl: WebSocket, connectionParams: () => bearer() });
   const apollo = new ApolloClient({
     cache: new InMemoryCache(),
     link: ApolloLink.split(
       ({ operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
       new GraphQLWsLink(socket),
-      new HttpLink({ uri: HTTP }),
+      new SetContextLink(({ headers }) => ({ headers: { ...headers, ...bearer() } })).concat(new HttpLink({ uri: HTTP })),
     ),
   });
   const { data } = await apollo.mutate({ mutation: gql(CREATE_ORDER), variables: { input: await basket() } });
@@ -46,7 +47,7 @@ test("a page places an order, watches it, and its cache is up to date", async ()
 });
 
 test("what the server refuses is an error of the operation", async () => {
-  const socket = createClient({ url: WS, webSocketImpl: WebSocket });
+  const socket = createClient({ url: WS, webSocketImpl: WebSocket, connectionParams: () => bearer() });
   const apollo = new ApolloClient({ cache: new InMemoryCache(), link: new GraphQLWsLink(socket) });
   const seen = new Seen();
   apollo
@@ -54,6 +55,30 @@ test("what the server refuses is an error of the operation", async () => {
     .subscribe({ next: ({ error }) => error && seen.error(error), error: seen.error });
   await seen.until("an error", () => seen.errors.length > 0);
   assert.ok(seen.errors[0].message, JSON.stringify(seen.errors));
+  apollo.stop();
+  await socket.dispose();
+});
+
+test("without a token a request is answered with 401, and the socket closed with 4403", async () => {
+  const http = new ApolloClient({ cache: new InMemoryCache(), link: new HttpLink({ uri: HTTP }) });
+  const query = gql("{ products(first: 1) { edges { node { id } } } }");
+  await assert.rejects(http.query({ query }), ({ statusCode, bodyText }) => {
+    assert.equal(JSON.parse(bodyText).errors[0].extensions.code, "UNAUTHENTICATED");
+    return statusCode === 401;
+  });
+  // One request may say who it is by itself.
+  const { data } = await http.query({ query, context: { headers: bearer() } });
+  assert.ok(data.products.edges);
+  http.stop();
+
+  const socket = createClient({ url: WS, webSocketImpl: WebSocket, retryAttempts: 0 });
+  const apollo = new ApolloClient({ cache: new InMemoryCache(), link: new GraphQLWsLink(socket) });
+  const seen = new Seen();
+  apollo
+    .subscribe({ query: gql(STATUS), variables: { orderId: "order_none" } })
+    .subscribe({ next: ({ error }) => error && seen.error(error), error: seen.error });
+  await seen.until("an error", () => seen.errors.length > 0);
+  assert.match(seen.errors[0].message, /4403/);
   apollo.stop();
   await socket.dispose();
 });

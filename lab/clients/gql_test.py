@@ -7,10 +7,12 @@ import uuid
 
 from gql import Client, gql
 from gql.transport.aiohttp import AIOHTTPTransport
-from gql.transport.exceptions import TransportQueryError
+from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
 ADDRESS = os.environ["SHOP_ADDRESS"]
+# An administrator and somebody of the staff, as headers over HTTP and as the payload of connection_init over a WebSocket.
+ADMIN, STAFF = ({"authorization": f"Bearer {os.environ[name]}"} for name in ("SHOP_TOKEN", "SHOP_STAFF_TOKEN"))
 HTTP, WS = f"http://{ADDRESS}/graphql", f"ws://{ADDRESS}/graphql"
 BOUND = 30
 STATUS = gql(
@@ -23,8 +25,8 @@ STATUS = gql(
 JOURNEY = ["PENDING", "CONFIRMED", "PAID", "PROCESSING", "SHIPPED", "DELIVERED"]
 
 
-async def ask(document, **variables):
-    async with Client(transport=AIOHTTPTransport(url=HTTP)) as session:
+async def ask(document, headers=ADMIN, **variables):
+    async with Client(transport=AIOHTTPTransport(url=HTTP, headers=headers)) as session:
         query = gql(document)
         query.variable_values = variables
         return await session.execute(query)
@@ -44,7 +46,7 @@ async def place():
     customer, product = made["createUser"]["user"]["id"], made["createProduct"]["product"]["id"]
     placed = await ask(
         "mutation ($input: CreateOrderInput!) { createOrder(input: $input) { order { id } errors { message } } }",
-        input={"customerId": customer, "lines": [{"productId": product, "quantity": 1}]},
+        input={"onBehalfOf": customer, "lines": [{"productId": product, "quantity": 1}]},
     )
     return placed["createOrder"]["order"]["id"]
 
@@ -56,7 +58,8 @@ async def move(order, status):
     else:
         kind, mutation = "UpdateOrderStatusInput", "updateOrderStatus"
         given = {"orderId": order, "status": status}
-    done = await ask(f"mutation ($input: {kind}!) {{ done: {mutation}(input: $input) {{ errors {{ message }} }} }}", input=given)
+    document = f"mutation ($input: {kind}!) {{ done: {mutation}(input: $input) {{ errors {{ message }} }} }}"
+    done = await ask(document, headers=STAFF, input=given)
     assert done["done"]["errors"] == [], done
 
 
@@ -70,7 +73,7 @@ class Gql(unittest.IsolatedAsyncioTestCase):
     async def follow(self, protocol, order, after, until):
         """The items up to a status; staff take the order along as soon as it is confirmed."""
         items = []
-        transport = WebsocketsTransport(url=WS, subprotocols=[protocol])
+        transport = WebsocketsTransport(url=WS, subprotocols=[protocol], init_payload=ADMIN)
         async with asyncio.timeout(BOUND), Client(transport=transport) as session:
             async for answer in session.subscribe(subscription(order, after)):
                 item = answer["orderStatusChanged"]
@@ -107,11 +110,22 @@ class Gql(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_refusal_is_an_error_with_its_code(self):
         order = await place()
-        async with asyncio.timeout(BOUND), Client(transport=WebsocketsTransport(url=WS)) as session:
+        async with asyncio.timeout(BOUND), Client(transport=WebsocketsTransport(url=WS, init_payload=ADMIN)) as session:
             with self.assertRaises(TransportQueryError) as raised:
                 async for _ in session.subscribe(subscription(order, "no cursor")):
                     self.fail("an answer")
         self.assertEqual(raised.exception.errors[0]["extensions"]["code"], "INVALID_CURSOR")
+
+    async def test_without_a_token_a_request_is_answered_with_401_and_a_socket_closed_with_4403(self):
+        with self.assertRaises(TransportQueryError) as raised:
+            await ask("{ __typename }", headers={})
+        self.assertEqual(raised.exception.errors[0]["extensions"]["code"], "UNAUTHENTICATED")
+        for protocol in [WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL, WebsocketsTransport.APOLLO_SUBPROTOCOL]:
+            transport = WebsocketsTransport(url=WS, subprotocols=[protocol])
+            with self.assertRaises(TransportConnectionFailed) as raised:
+                async with Client(transport=transport):
+                    self.fail("it was let in")
+            self.assertEqual(raised.exception.__cause__.rcvd.code, 4403)
 
 
 if __name__ == "__main__":

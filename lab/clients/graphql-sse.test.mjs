@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { EventSource } from "eventsource";
 import { createClient } from "graphql-sse";
-import { HTTP, STATUS, STREAM, Seen, Way, absence, journey, move, place, resuming, shown, subscribe } from "./shop.mjs";
+import { HTTP, STATUS, STREAM, Seen, Way, absence, bearer, journey, move, place, resuming, shown, subscribe } from "./shop.mjs";
 
 /** A fetch whose connections can be lost: `lose` breaks those that are open. */
 function network() {
@@ -22,8 +22,8 @@ function network() {
 }
 
 for (const [mode, options] of [
-  ["distinct connections", { url: HTTP }],
-  ["a single connection", { url: STREAM, singleConnection: true }],
+  ["distinct connections", { url: HTTP, headers: () => bearer() }],
+  ["a single connection", { url: STREAM, singleConnection: true, headers: () => bearer() }],
 ]) {
   test(`over ${mode} an order is watched from its creation to its delivery`, async () => {
     const client = createClient(options);
@@ -69,6 +69,24 @@ for (const [mode, options] of [
   });
 }
 
+test("over distinct connections the answer is 401 without a token in its headers", async () => {
+  const client = createClient({ url: HTTP, retryAttempts: 0 });
+  const seen = new Seen();
+  const { over } = subscribe(client, { query: STATUS, variables: { orderId: await place() } }, seen);
+  assert.equal(await over, "error");
+  const { response } = seen.errors[0];
+  assert.equal(response.status, 401);
+  assert.equal((await response.json()).errors[0].extensions.code, "UNAUTHENTICATED");
+  client.dispose();
+});
+
+// The client rejects a promise of its own besides, which nobody can catch.
+test("a single connection is not reserved without a token in its headers", async () => {
+  const answer = await fetch(STREAM, { method: "PUT" });
+  assert.equal(answer.status, 401);
+  assert.equal((await answer.json()).errors[0].extensions.code, "UNAUTHENTICATED");
+});
+
 /** The address of a subscription for clients that can only GET. */
 function address(orderId) {
   const url = new URL(HTTP);
@@ -77,7 +95,7 @@ function address(orderId) {
   return url.href;
 }
 
-test("a browser's EventSource goes on where it was when its connection is lost", async () => {
+test("an EventSource with a fetch that says who it is goes on where it was when its connection is lost", async () => {
   const orderId = await place();
   const seen = new Seen();
   const way = new Way();
@@ -86,7 +104,7 @@ test("a browser's EventSource goes on where it was when its connection is lost",
     fetch: async (url, options) => {
       await way.wait();
       connection = new AbortController();
-      const response = await fetch(url, options);
+      const response = await fetch(url, { ...options, headers: { ...options.headers, ...bearer() } });
       // What is lost ends as a broken body does, not as one that the client gave up.
       const body = response.body.pipeThrough(new TransformStream(), { signal: connection.signal });
       return new Response(body, { status: response.status, headers: response.headers });
@@ -97,11 +115,18 @@ test("a browser's EventSource goes on where it was when its connection is lost",
   source.close();
 });
 
+test("an EventSource without a token, as a browser has it, is refused and does not come back", async () => {
+  const source = new EventSource(address(await place()));
+  const error = await new Promise((resolve) => source.addEventListener("error", resolve));
+  assert.deepEqual([error.code, source.readyState], [401, EventSource.CLOSED]);
+});
+
 test("curl -N is enough, and its -H Last-Event-ID goes on", async () => {
   const orderId = await place();
   const follow = (headers, until) =>
     new Promise((resolve, reject) => {
-      const curl = spawn("curl", ["-sN", "--noproxy", "*", "-H", "accept: text/event-stream", ...headers, address(orderId)]);
+      const says = ["-H", "accept: text/event-stream", "-H", `authorization: ${bearer().authorization}`, ...headers];
+      const curl = spawn("curl", ["-sN", "--noproxy", "*", ...says, address(orderId)]);
       const items = [];
       let id;
       createInterface({ input: curl.stdout }).on("line", (line) => {
@@ -124,4 +149,10 @@ test("curl -N is enough, and its -H Last-Event-ID goes on", async () => {
       ["MISSED", "PROCESSING"],
     ],
   );
+});
+
+test("curl without a token is told 401", async () => {
+  const orderId = await place();
+  const curl = spawn("curl", ["-sN", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}", address(orderId)]);
+  assert.equal((await curl.stdout.toArray()).join(""), "401");
 });

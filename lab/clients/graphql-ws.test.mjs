@@ -1,12 +1,13 @@
 // graphql-ws, which Apollo Client, urql, Relay and GraphiQL use for WebSockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { STATUS, Seen, WS, Way, absence, ask, journey, move, place, resuming, subscribe } from "./shop.mjs";
+import { STATUS, Seen, WS, Way, absence, ask, basket, bearer, journey, move, place, resuming, subscribe, tokenOf } from "./shop.mjs";
 
 function connect(options) {
-  return createClient({ url: WS, webSocketImpl: WebSocket, ...options });
+  return createClient({ url: WS, webSocketImpl: WebSocket, connectionParams: () => bearer(), ...options });
 }
 
 test("an order is watched from its creation to its delivery", async () => {
@@ -42,7 +43,7 @@ test("what was missed while the network was away comes first, in order and once"
 test("one socket carries many subscriptions, a query and a mutation, and one that fails ends alone", async () => {
   const sockets = [];
   const client = connect({ on: { opened: (socket) => sockets.push(socket) } });
-  const orders = await Promise.all(Array.from({ length: 10 }, place));
+  const orders = await Promise.all(Array.from({ length: 10 }, () => place()));
   const watched = orders.map((orderId) => {
     const seen = new Seen();
     return { orderId, seen, ...subscribe(client, { query: STATUS, variables: { orderId } }, seen) };
@@ -145,4 +146,49 @@ test("the level of a product is told, first as it is", async () => {
   assert.deepEqual([second.kind, second.stock.available], ["LIVE", 12]);
   await levels.return();
   await client.dispose();
+});
+
+test("without a token in connectionParams the socket is closed with 4403", async () => {
+  for (const connectionParams of [undefined, bearer("nonsense")]) {
+    const client = connect({ connectionParams, retryAttempts: 0 });
+    const seen = new Seen();
+    const { over } = subscribe(client, { query: STATUS, variables: { orderId: await place() } }, seen);
+    assert.equal(await over, "error");
+    assert.deepEqual([seen.errors[0].code, seen.items], [4403, []]);
+    await client.dispose();
+  }
+});
+
+test("a token is renewed over the open socket by a ping, and one that runs out closes it with 4403", async (t) => {
+  const input = await basket();
+  const orderId = await place(input);
+  const token = () => bearer(tokenOf(input.onBehalfOf, 4));
+  const follow = () => {
+    const follower = { seen: new Seen(), pongs: 0 };
+    follower.client = connect({
+      connectionParams: token,
+      retryAttempts: 0,
+      on: { opened: (socket) => (follower.socket = socket), pong: (received) => (follower.pongs += received) },
+    });
+    Object.assign(follower, subscribe(follower.client, { query: STATUS, variables: { orderId } }, follower.seen));
+    return follower;
+  };
+  const [careful, careless] = [follow(), follow()];
+  await Promise.all([careful, careless].map(({ seen }) => seen.status("CONFIRMED")));
+  // The library's own keepAlive pings have no payload: this one goes over its socket.
+  const renew = () => careful.socket.send(JSON.stringify({ type: "ping", payload: token() }));
+  const renewals = setInterval(renew, 1_000);
+  t.after(() => clearInterval(renewals));
+
+  assert.equal(await careless.over, "error");
+  assert.equal(careless.seen.errors[0].code, 4403);
+  const told = careless.seen.items.length;
+  await delay(4_500); // longer than any of the other's tokens was good for
+  await move(orderId, "PAID");
+  await careful.seen.status("PAID");
+  careful.seen.check();
+  assert.ok(careful.pongs > 0);
+  assert.equal(careless.seen.items.length, told);
+  careful.stop();
+  for (const { client } of [careful, careless]) await client.dispose();
 });

@@ -1,9 +1,10 @@
 // A shop as its customers and staff use it, over plain HTTP; and what a subscriber must have seen of an order.
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHmac, randomUUID } from "node:crypto";
 
-const address = process.env.SHOP_ADDRESS;
-assert.ok(address, "SHOP_ADDRESS is not set: run make clients");
+const { SHOP_ADDRESS: address, SHOP_TOKEN: ADMIN, SHOP_STAFF_TOKEN: STAFF } = process.env;
+const { JWT_SECRET, JWT_ISSUER, JWT_AUDIENCE } = process.env;
+assert.ok(address && ADMIN && STAFF, "SHOP_ADDRESS, SHOP_TOKEN and SHOP_STAFF_TOKEN are not set: run make clients");
 
 export const HTTP = `http://${address}/graphql`;
 export const STREAM = `http://${address}/graphql/stream`;
@@ -20,10 +21,25 @@ export const JOURNEY = ["PENDING", "CONFIRMED", "PAID", "PROCESSING", "SHIPPED",
 /** How long anything may take before a test fails. */
 export const BOUND = 30_000;
 
-export async function ask(query, variables) {
+/**
+ * What says who a client is: headers over HTTP, the payload of connection_init over a WebSocket. An object of its own each time, since
+ * graphql-sse adds to the one it is given.
+ */
+export const bearer = (token = ADMIN) => ({ authorization: `Bearer ${token}` });
+
+/** A user's token for so many seconds, signed as a login signs it. */
+export function tokenOf(userId, seconds) {
+  const now = Math.floor(Date.now() / 1_000);
+  const claims = { sub: userId, iss: JWT_ISSUER, aud: JWT_AUDIENCE, iat: now, exp: now + seconds, role: "customer" };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+  return `${signed}.${createHmac("sha256", JWT_SECRET).update(signed).digest("base64url")}`;
+}
+
+export async function ask(query, variables, token = ADMIN) {
   const response = await fetch(HTTP, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...bearer(token) },
     body: JSON.stringify({ query, variables }),
     signal: AbortSignal.timeout(BOUND),
   });
@@ -36,7 +52,7 @@ export const CREATE_ORDER = `mutation Place($input: CreateOrderInput!) {
   createOrder(input: $input) { order { __typename id version status } errors { code message } }
 }`;
 
-/** A customer and a product that nobody else has: the input of createOrder. */
+/** A customer and a product that nobody else has: what an administrator gives createOrder. */
 export async function basket() {
   const { createUser, createProduct } = await ask(
     `mutation($user: CreateUserInput!, $product: CreateProductInput!) {
@@ -48,24 +64,24 @@ export async function basket() {
       product: { name: "A cup", price: { amount: "4.50", currencyCode: "EUR" }, stock: 10 },
     },
   );
-  return { customerId: createUser.user.id, lines: [{ productId: createProduct.product.id, quantity: 1 }] };
+  return { onBehalfOf: createUser.user.id, lines: [{ productId: createProduct.product.id, quantity: 1 }] };
 }
 
 /** Places an order; out: its id. */
-export async function place() {
-  const { createOrder } = await ask(CREATE_ORDER, { input: await basket() });
+export async function place(input) {
+  const { createOrder } = await ask(CREATE_ORDER, { input: input ?? (await basket()) });
   assert.deepEqual(createOrder.errors, []);
   return createOrder.order.id;
 }
 
-/** Takes an order that is CONFIRMED one step further. */
+/** Staff take an order that is CONFIRMED one step further. */
 export async function move(orderId, status) {
   const [mutation, input] =
     status === "PAID"
       ? ["payOrder(input: $input)", { orderId, method: "card", reference: randomUUID() }]
       : ["updateOrderStatus(input: $input)", { orderId, status }];
   const type = status === "PAID" ? "PayOrderInput" : "UpdateOrderStatusInput";
-  const data = await ask(`mutation($input: ${type}!) { done: ${mutation} { errors { code message } } }`, { input });
+  const data = await ask(`mutation($input: ${type}!) { done: ${mutation} { errors { code message } } }`, { input }, STAFF);
   assert.deepEqual(data.done.errors, []);
 }
 

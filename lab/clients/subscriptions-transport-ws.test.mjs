@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SubscriptionClient } from "subscriptions-transport-ws";
 import WebSocket from "ws";
-import { JOURNEY, STATUS, Seen, WS, journey, move, place, resuming } from "./shop.mjs";
+import { JOURNEY, STATUS, Seen, WS, bearer, journey, move, place, resuming } from "./shop.mjs";
 
 function connect(options = {}) {
-  return new SubscriptionClient(WS, { reconnect: true, timeout: 30_000, ...options }, WebSocket);
+  return new SubscriptionClient(WS, { reconnect: true, timeout: 30_000, connectionParams: () => bearer(), ...options }, WebSocket);
 }
 
 test("an order is watched from its creation to its delivery", async () => {
@@ -55,4 +55,14 @@ test("queries and refusals come over the same socket", async () => {
   await seen.until("an error", () => seen.errors.length > 0);
   assert.equal(seen.errors[0].extensions?.code ?? seen.errors[0].code, "INVALID_CURSOR", JSON.stringify(seen.errors));
   client.close();
+});
+
+test("without a token in connectionParams its socket is closed with 4403", async () => {
+  for (const connectionParams of [{}, bearer("nonsense")]) {
+    const client = connect({ connectionParams, reconnect: false });
+    // The library does not pass the code on.
+    const code = await new Promise((resolve) => client.client.once("close", resolve));
+    assert.equal(code, 4403);
+    client.close();
+  }
 });

@@ -6,7 +6,7 @@ import { createClient as createSse } from "graphql-sse";
 import { createClient as createWs } from "graphql-ws";
 import { pipe, subscribe } from "wonka";
 import WebSocket from "ws";
-import { CREATE_ORDER, HTTP, STATUS, STREAM, Seen, WS, basket, journey } from "./shop.mjs";
+import { CREATE_ORDER, HTTP, STATUS, STREAM, Seen, WS, basket, bearer, journey } from "./shop.mjs";
 
 // urql aborts its request when it has the answer, which Node reports as a rejection that nobody handles if the body is
 // still being read: here it is read before urql has it.
@@ -16,10 +16,18 @@ async function whole(url, { signal, ...options }) {
 }
 
 const transports = {
-  "graphql-ws": () => createWs({ url: WS, webSocketImpl: WebSocket }),
-  "graphql-sse": () => createSse({ url: HTTP }),
-  "graphql-sse over a single connection": () => createSse({ url: STREAM, singleConnection: true }),
+  "graphql-ws": () => createWs({ url: WS, webSocketImpl: WebSocket, connectionParams: () => bearer() }),
+  "graphql-sse": () => createSse({ url: HTTP, headers: () => bearer() }),
+  "graphql-sse over a single connection": () => createSse({ url: STREAM, singleConnection: true, headers: () => bearer() }),
 };
+
+/** Subscriptions by a client that takes a sink. */
+const subscriptions = (transport) =>
+  subscriptionExchange({
+    forwardSubscription: ({ query, variables }) => ({
+      subscribe: (sink) => ({ unsubscribe: transport.subscribe({ query, variables }, sink) }),
+    }),
+  });
 
 for (const [name, create] of Object.entries(transports))
   test(`an order is placed and watched, with ${name}`, async () => {
@@ -27,15 +35,9 @@ for (const [name, create] of Object.entries(transports))
     const urql = new Client({
       url: HTTP,
       fetch: whole,
+      fetchOptions: () => ({ headers: bearer() }),
       preferGetMethod: false,
-      exchanges: [
-        fetchExchange,
-        subscriptionExchange({
-          forwardSubscription: ({ query, variables }) => ({
-            subscribe: (sink) => ({ unsubscribe: transport.subscribe({ query, variables }, sink) }),
-          }),
-        }),
-      ],
+      exchanges: [fetchExchange, subscriptions(transport)],
     });
     const placed = await urql.mutation(CREATE_ORDER, { input: await basket() }).toPromise();
     assert.equal(placed.error, undefined);
@@ -53,7 +55,24 @@ for (const [name, create] of Object.entries(transports))
   });
 
 test("what the server refuses is urql's error", async () => {
-  const urql = new Client({ url: HTTP, fetch: whole, preferGetMethod: false, exchanges: [fetchExchange] });
+  const urql = new Client({
+    url: HTTP,
+    fetch: whole,
+    fetchOptions: () => ({ headers: bearer() }),
+    preferGetMethod: false,
+    exchanges: [fetchExchange],
+  });
   const answer = await urql.query("query($id: ID!) { order(id: $id, at: \"2001-01-01T00:00:00Z\") { id } nothing }", { id: "order_1" }).toPromise();
   assert.match(answer.error.message, /nothing/);
+});
+
+test("without a token a request is answered with 401, and the socket closed with 4403", async () => {
+  const socket = createWs({ url: WS, webSocketImpl: WebSocket, retryAttempts: 0 });
+  const urql = new Client({ url: HTTP, fetch: whole, preferGetMethod: false, exchanges: [fetchExchange, subscriptions(socket)] });
+  const { error, data } = await urql.query("{ products(first: 1) { edges { node { id } } } }", {}).toPromise();
+  assert.deepEqual([data, error.response.status], [undefined, 401]);
+  assert.equal(error.graphQLErrors[0].extensions.code, "UNAUTHENTICATED");
+  const closed = await new Promise((resolve) => pipe(urql.subscription(STATUS, { orderId: "order_none" }), subscribe(resolve)));
+  assert.equal(closed.error.networkError.code, 4403);
+  await socket.dispose();
 });

@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod check;
 pub mod client;
+pub mod clock;
 pub mod demo;
 pub mod live;
 pub mod programs;

@@ -38,6 +38,8 @@ pub struct Open {
     pub transport: Transport,
     /// How many.
     pub subscribers: usize,
+    /// What each of them shows to say who it is.
+    pub token: String,
     /// Public ids of orders, one for each subscriber in turn: one order for all, or as many as subscribers.
     pub orders: Vec<String>,
     /// The GraphQL document that all of them send.

@@ -1,11 +1,13 @@
 //! Runs a command beside a shop of its own: database, topics and programs, which are gone when the command ends.
 //!
 //! `with-shop COMMAND...` finds the servers by the usual settings; `lab/engines/with-engines` starts them. The command finds the
-//! API by `SHOP_ADDRESS`. Exits with the command's code, 1 if it could not be run, 64 without a command.
+//! API by `SHOP_ADDRESS`, an administrator's token in `SHOP_TOKEN`, one of staff in `SHOP_STAFF_TOKEN`, and the settings by which it
+//! may sign others, `JWT_SECRET` and so on. Exits with the command's code, 1 if it could not be run, 64 without a command.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
+use shop_lab::client::{Token, token};
 use shop_lab::programs::{Plan, Programs, target};
 use shop_lab::stage::{Progress, in_a_shop};
 use tokio::process::Command;
@@ -44,6 +46,9 @@ async fn beside(programs: &Programs, command: &[String]) -> anyhow::Result<u8> {
     child
         .args(&command[1..])
         .env("SHOP_ADDRESS", programs.api.to_string())
+        .env("SHOP_TOKEN", Token::admin()?.as_str())
+        .env("SHOP_STAFF_TOKEN", Token::staff()?.as_str())
+        .envs(token::SETTINGS)
         .kill_on_drop(true);
     let ended = child.status().await;
     let ended = ended.with_context(|| format!("failed to run {}", command[0]))?;

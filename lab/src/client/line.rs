@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::Token;
+
 const PROTOCOL: &str = "graphql-transport-ws";
 /// The library's own buffers are 128 KiB each, which is much for thousands of sockets.
 const BUFFER: usize = 4 * 1024;
@@ -37,12 +39,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// Connects to an address such as `127.0.0.1:4000`, and waits at most so long until the server has greeted.
+    /// Connects to an address such as `127.0.0.1:4000`, says who it is, and waits at most so long until the server has greeted.
     ///
     /// # Errors
     /// If it does not.
-    pub async fn open(address: &str, greeting: Duration) -> anyhow::Result<Self> {
-        let opening = async { Self::greet(TcpStream::connect(address).await?, address).await };
+    pub async fn open(address: &str, token: &Token, greeting: Duration) -> anyhow::Result<Self> {
+        let opening = async {
+            let stream = TcpStream::connect(address).await?;
+            Self::greet(stream, address, token).await
+        };
         tokio::time::timeout(greeting, opening).await?
     }
 
@@ -52,18 +57,20 @@ impl Line {
     /// If the server does not greet in time.
     pub async fn open_narrow(
         address: SocketAddr,
+        token: &Token,
         greeting: Duration,
         bytes: u32,
     ) -> anyhow::Result<Self> {
         let opening = async {
             let socket = TcpSocket::new_v4()?;
             socket.set_recv_buffer_size(bytes)?;
-            Self::greet(socket.connect(address).await?, &address.to_string()).await
+            let stream = socket.connect(address).await?;
+            Self::greet(stream, &address.to_string(), token).await
         };
         tokio::time::timeout(greeting, opening).await?
     }
 
-    async fn greet(stream: TcpStream, address: &str) -> anyhow::Result<Self> {
+    async fn greet(stream: TcpStream, address: &str, token: &Token) -> anyhow::Result<Self> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         request
             .headers_mut()
@@ -73,7 +80,7 @@ impl Line {
             .write_buffer_size(BUFFER);
         let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
         let mut line = Self { socket };
-        line.send(&json!({ "type": "connection_init" })).await?;
+        line.show(token).await?;
         loop {
             let message = line.socket.next().await;
             let message = message.context("closed before connection_ack")??;
@@ -84,6 +91,16 @@ impl Line {
                 return Ok(line);
             }
         }
+    }
+
+    /// Says who it is: at first, and again before the token runs out.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub async fn show(&mut self, token: &Token) -> anyhow::Result<()> {
+        let payload = json!({ "authorization": token.bearer() });
+        self.send(&json!({ "type": "connection_init", "payload": payload }))
+            .await
     }
 
     /// Begins an operation.

@@ -11,8 +11,8 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Journal;
 use super::answer::{Answer, Refusal};
+use super::{Buyers, Journal, Token};
 use crate::check::evidence::{Acknowledged, Kind};
 
 /// How long one request may take.
@@ -21,13 +21,16 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// A client of one shop. A copy shares connections and journal.
+/// A client of one shop, for all who have something to do there. A copy shares connections, journal and buyers.
 #[derive(Debug, Clone)]
 pub struct Shop {
     http: reqwest::Client,
     url: String,
     address: String,
     journal: Journal,
+    admin: Token,
+    staff: Token,
+    buyers: Buyers,
     patient: bool,
     always_keyed: bool,
 }
@@ -51,7 +54,7 @@ impl Shop {
     /// A client of the API at an address such as `127.0.0.1:4000`.
     ///
     /// # Errors
-    /// If the HTTP client can not be made.
+    /// If the HTTP client can not be made, or no token be signed.
     pub fn new(address: &str, journal: Journal) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .timeout(DEADLINE)
@@ -62,16 +65,46 @@ impl Shop {
             url: format!("http://{address}/graphql"),
             address: address.to_owned(),
             journal,
+            admin: Token::admin()?,
+            staff: Token::staff()?,
+            buyers: Buyers::default(),
             patient: false,
             always_keyed: false,
         })
     }
 
+    /// Staff's token, for what is nobody's own.
+    pub const fn staff(&self) -> &Token {
+        &self.staff
+    }
+
+    /// Whose order it is.
+    ///
+    /// # Errors
+    /// If the order was not placed by this client.
+    pub fn customer_of(&self, order: Uuid) -> anyhow::Result<Uuid> {
+        self.buyers.of(order)
+    }
+
+    /// The token of an order's buyer.
+    ///
+    /// # Errors
+    /// If the order was not placed by this client.
+    pub fn buyer(&self, order: Uuid) -> anyhow::Result<Token> {
+        Token::customer(self.customer_of(order)?)
+    }
+
     /// Sends a document once.
-    async fn send(&self, document: &str, variables: &Value) -> Result<Value, (bool, String)> {
+    async fn send(
+        &self,
+        token: &Token,
+        document: &str,
+        variables: &Value,
+    ) -> Result<Value, (bool, String)> {
         let body = json!({ "query": document, "variables": variables });
         let request = self.journal.sent(document, variables);
-        let response = self.http.post(&self.url).json(&body).send().await;
+        let response = self.http.post(&self.url).bearer_auth(token.as_str());
+        let response = response.json(&body).send().await;
         let answer = match response {
             Ok(response) => response.json().await,
             Err(error) => Err(error),
@@ -84,11 +117,15 @@ impl Shop {
         });
         let noted = answer.as_ref().map_err(|(_, problem)| problem.as_str());
         self.journal.answered(request, noted);
+        if let Some(wait) = answer.as_ref().ok().and_then(asked_to_wait) {
+            tokio::time::sleep(wait).await;
+        }
         answer
     }
 
-    async fn mutate(&self, mutation: &str, document: &str, input: &Value) -> Answer {
-        match self.send(document, &json!({ "input": input })).await {
+    async fn mutate(&self, token: &Token, mutation: &str, document: &str, input: &Value) -> Answer {
+        let variables = json!({ "input": input });
+        match self.send(token, document, &variables).await {
             Ok(response) => Answer::from_response(mutation, &response),
             Err((true, error)) => Answer::NotSent(error),
             Err((false, error)) => Answer::Unknown(error),
@@ -99,8 +136,13 @@ impl Shop {
     ///
     /// # Errors
     /// If none comes.
-    pub async fn ask(&self, document: &str, variables: Value) -> anyhow::Result<Value> {
-        let response = self.send(document, &variables).await;
+    pub async fn ask(
+        &self,
+        token: &Token,
+        document: &str,
+        variables: Value,
+    ) -> anyhow::Result<Value> {
+        let response = self.send(token, document, &variables).await;
         response.map_err(|(_, error)| anyhow!(error))
     }
 
@@ -108,10 +150,15 @@ impl Shop {
     ///
     /// # Errors
     /// If there is none for a long time.
-    pub async fn query(&self, document: &str, variables: Value) -> anyhow::Result<Value> {
+    pub async fn query(
+        &self,
+        token: &Token,
+        document: &str,
+        variables: Value,
+    ) -> anyhow::Result<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let problem = match self.send(document, &variables).await {
+            let problem = match self.send(token, document, &variables).await {
                 Ok(response) if response["errors"].is_null() => return Ok(response["data"].clone()),
                 Ok(response) => response["errors"].to_string(),
                 Err((_, error)) => error,
@@ -123,7 +170,7 @@ impl Shop {
         }
     }
 
-    /// Creates or changes something that is no order; sent once, since nothing is killed then.
+    /// Creates or changes something that is no order, as an administrator; sent once, since nothing is killed then.
     ///
     /// # Errors
     /// If it is refused, or no answer comes.
@@ -149,7 +196,8 @@ impl Shop {
         input: Value,
         kind: Kind,
     ) -> anyhow::Result<Option<Uuid>> {
-        let payload = match self.mutate(mutation, document, &input).await {
+        let answer = self.mutate(&self.admin, mutation, document, &input);
+        let payload = match answer.await {
             Answer::Done(payload) => payload,
             Answer::NotSent(_) | Answer::Unknown(_) => return Ok(None),
             Answer::Refused(_, refusals) => bail!("{mutation} of {input}: {refusals:?}"),
@@ -183,22 +231,30 @@ impl Shop {
     }
 
     /// Notes the outcome under a key; and now and then asks again although it was answered: the outcome is the same.
-    async fn ask_again(&self, mutation: &str, document: &str, input: &Value, payload: &Value) {
+    async fn ask_again(
+        &self,
+        token: &Token,
+        mutation: &str,
+        document: &str,
+        input: &Value,
+        payload: &Value,
+    ) {
         let Some(key) = input["idempotencyKey"].as_str() else {
             return;
         };
         self.journal.outcome(key, &payload["order"]);
         if fastrand::u8(0..10) == 0
-            && let Answer::Done(again) = self.mutate(mutation, document, input).await
+            && let Answer::Done(again) = self.mutate(token, mutation, document, input).await
         {
             self.journal.outcome(key, &again["order"]);
         }
     }
 
-    /// Sends a mutation until it is answered. Out: the payload or the refusals; whether an answer was lost on the way;
-    /// when it was sent last.
+    /// Sends a mutation until it is answered, with one token throughout: keys are its user's own. Out: the payload or the
+    /// refusals; whether an answer was lost on the way; when it was sent last.
     async fn insist(
         &self,
+        token: &Token,
         mutation: &str,
         document: &str,
         input: &Value,
@@ -208,9 +264,10 @@ impl Shop {
         let mut lost = false;
         loop {
             let sent = Instant::now();
-            let problem = match self.mutate(mutation, document, input).await {
+            let problem = match self.mutate(token, mutation, document, input).await {
                 Answer::Done(payload) => {
-                    self.ask_again(mutation, document, input, &payload).await;
+                    self.ask_again(token, mutation, document, input, &payload)
+                        .await;
                     return Ok((Ok(payload), lost, sent));
                 }
                 Answer::Refused(_, refusals) if is_twin(&refusals) => {
@@ -231,6 +288,12 @@ impl Shop {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// How long a server that is full wants to be left alone, and up to as long again, so that not all come back together.
+fn asked_to_wait(response: &Value) -> Option<Duration> {
+    let wait = response["errors"][0]["extensions"]["retryAfterMs"].as_u64()?;
+    Some(Duration::from_millis(wait + fastrand::u64(0..=wait)))
 }
 
 /// The input with an idempotency key.

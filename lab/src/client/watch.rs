@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Journal, Line, Said, documents};
+use super::{Journal, Line, Said, Token, documents};
 use crate::check::evidence::Frame;
 
 /// How long a server may take to greet.
@@ -33,14 +33,21 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Subscribes to an order; returns at once, frames come when they come.
+    /// Subscribes its buyer to an order; returns at once, frames come when they come.
     ///
     /// A patient one asks again for an order whose view is not there yet: it knows that there is such an order.
-    pub fn open(address: &str, order: Uuid, journal: &Journal, patient: bool) -> Self {
+    pub fn open(
+        address: &str,
+        token: &Token,
+        order: Uuid,
+        journal: &Journal,
+        patient: bool,
+    ) -> Self {
         let (sender, arrivals) = watch::channel(Vec::new());
         let number = journal.watch(order);
         let subscriber = Subscriber {
             address: address.to_owned(),
+            token: token.clone(),
             order,
             number,
             journal: journal.clone(),
@@ -96,6 +103,7 @@ impl Drop for Watch {
 
 struct Subscriber {
     address: String,
+    token: Token,
     order: Uuid,
     number: usize,
     journal: Journal,
@@ -126,7 +134,7 @@ impl Subscriber {
     }
 
     async fn connect(&self) -> anyhow::Result<Line> {
-        let mut line = Line::open(&self.address, GREETING).await?;
+        let mut line = Line::open(&self.address, &self.token, GREETING).await?;
         let variables = json!({ "orderId": format!("order_{}", self.order) });
         line.subscribe("1", documents::ORDER_STATUS_CHANGED, &variables)
             .await?;

@@ -112,9 +112,10 @@ async fn buy(run: &Run, tally: &Tally) -> anyhow::Result<()> {
     let (id, version) = *placed.first().context("one order")?;
     let from = Instant::now();
     let variables = json!({ "id": format!("order_{id}"), "minVersion": version });
+    let (shop, buyer) = (&run.shop, run.shop.buyer(id)?);
     let (with, without) = tokio::join!(
-        run.shop.ask(documents::ORDER_AT_LEAST, variables.clone()),
-        run.shop.ask(documents::ORDER, variables),
+        shop.ask(&buyer, documents::ORDER_AT_LEAST, variables.clone()),
+        shop.ask(&buyer, documents::ORDER, variables),
     );
     let to = Instant::now();
     let read = read(&with?, version);

@@ -169,7 +169,9 @@ async fn view_says(run: &Run, order: Uuid, status: &str) -> anyhow::Result<()> {
 
 async fn order_view(run: &Run, order: Uuid) -> anyhow::Result<serde_json::Value> {
     let variables = json!({ "id": format!("order_{order}") });
-    Ok(run.shop.query(documents::ORDER, variables).await?["order"].clone())
+    let buyer = run.shop.buyer(order)?;
+    let view = run.shop.query(&buyer, documents::ORDER, variables);
+    Ok(view.await?["order"].clone())
 }
 
 async fn rejected(run: &Run) -> anyhow::Result<()> {
@@ -246,7 +248,9 @@ async fn units_available(run: &Run, product: Uuid, expected: i64) -> anyhow::Res
     let deadline = Instant::now() + BOUND;
     loop {
         let variables = json!({ "id": format!("product_{product}") });
-        let view = run.shop.query(documents::PRODUCT, variables).await?;
+        let shop = &run.shop;
+        let view = shop.query(shop.staff(), documents::PRODUCT, variables);
+        let view = view.await?;
         if view["product"]["stock"]["available"] == expected {
             return Ok(());
         }

@@ -74,7 +74,8 @@ async fn buy(run: &Run, product: Uuid) -> anyhow::Result<String> {
         run.figures
             .note(Hop::CreateRejected, arrival.at - placed.sent);
         let variables = json!({ "id": format!("order_{}", placed.id) });
-        let view = run.shop.query(documents::ORDER, variables).await?;
+        let buyer = run.shop.buyer(placed.id)?;
+        let view = run.shop.query(&buyer, documents::ORDER, variables).await?;
         let product = format!("product_{product}");
         let expected = json!([{ "productId": product, "requested": 1, "available": 0 }]);
         ensure!(

@@ -143,13 +143,13 @@ async fn fill(run: &Run, orders: usize) -> anyhow::Result<Vec<Uuid>> {
     Ok(filled)
 }
 
-/// Subscribes to the newest orders, and waits until each has got its stock: then those before it have too.
+/// Subscribes their buyers to the newest orders, and waits until each has got its stock: then those before it have too.
 async fn subscribe(run: &Run, filled: &[Uuid]) -> anyhow::Result<Vec<Watch>> {
     let newest = &filled[filled.len().saturating_sub(SUBSCRIBERS)..];
     let watches: Vec<Watch> = newest
         .iter()
         .map(|order| run.shop.watch_order(*order))
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
     for watch in &watches {
         watch.reached(&["CONFIRMED"], BOUND).await?;
     }
@@ -175,7 +175,7 @@ fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// A client that asks for orders, and counts what fails.
+/// Asks for orders as their buyers, and counts what fails.
 struct Asker {
     counts: Arc<[AtomicUsize; 2]>,
     task: JoinHandle<()>,
@@ -189,9 +189,15 @@ impl Asker {
             loop {
                 let order = fastrand::choice(&orders).copied().unwrap_or_default();
                 let variables = json!({ "id": format!("order_{order}") });
-                let answer = run.shop.ask(documents::ORDER, variables).await;
-                let right = answer
-                    .is_ok_and(|answer| answer["data"]["order"]["version"].as_u64() >= Some(2));
+                let right = match run.shop.buyer(order) {
+                    Ok(buyer) => {
+                        let answer = run.shop.ask(&buyer, documents::ORDER, variables).await;
+                        answer.is_ok_and(|answer| {
+                            answer["data"]["order"]["version"].as_u64() >= Some(2)
+                        })
+                    }
+                    Err(_) => false,
+                };
                 noted[0].fetch_add(1, Ordering::SeqCst);
                 if !right {
                     noted[1].fetch_add(1, Ordering::SeqCst);

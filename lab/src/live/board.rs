@@ -70,6 +70,8 @@ impl Told {
 /// The end of a connection that was not the client's wish.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending {
+    /// Whose it was, by its number.
+    pub subscriber: usize,
     /// Which copy it was to.
     pub copy: usize,
     /// When.
@@ -87,6 +89,8 @@ pub struct Pages {
     pub endings: Vec<Ending>,
     /// How often a copy could not be reached, or asked to come back later.
     pub failed_tries: usize,
+    /// Tokens that were shown over open connections.
+    pub renewals: usize,
     /// What no subscriber should have met.
     pub problems: Vec<String>,
 }
@@ -142,14 +146,19 @@ impl Board {
     }
 
     /// Notes that a connection is over.
-    pub fn lose(&self, number: usize, ending: Ending) {
-        self.place(number, None);
+    pub fn lose(&self, ending: Ending) {
+        self.place(ending.subscriber, None);
         self.change(|pages| pages.endings.push(ending));
     }
 
     /// Notes a try that led to no connection.
     pub fn fail(&self) {
         self.change(|pages| pages.failed_tries += 1);
+    }
+
+    /// Notes a token that was shown over an open connection.
+    pub fn renew(&self) {
+        self.change(|pages| pages.renewals += 1);
     }
 
     /// Notes what no subscriber should meet.

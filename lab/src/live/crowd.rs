@@ -8,7 +8,9 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::board::{Board, Topic};
+use super::pass::Pass;
 use super::subscriber::{Doors, Manner, Subscriber};
+use crate::client::Token;
 
 /// How many connect at once at first; those that come back are not held up.
 const AT_ONCE: usize = 50;
@@ -40,29 +42,47 @@ impl Crowd {
         }
     }
 
-    /// Some that follow every order.
-    pub fn follow(&mut self, followers: usize) {
+    /// Some that follow every order, as staff.
+    pub fn follow(&mut self, followers: usize, staff: &Token) {
         for number in 0..followers {
-            self.enter(number, Topic::Feed, number);
+            let pass = Pass::Lasting(staff.clone());
+            self.enter(Topic::Feed, pass, number, number);
         }
     }
 
-    /// So many for these orders, as evenly as it goes: those of one order are at different copies.
-    pub fn watch(&mut self, subscribers: usize, orders: &[Uuid]) {
+    /// So many for these orders, as evenly as it goes: those of one order are at different copies. Each shows what its order's
+    /// buyer has to show.
+    ///
+    /// # Errors
+    /// If it has nothing to show.
+    pub fn watch(
+        &mut self,
+        subscribers: usize,
+        orders: &[Uuid],
+        pass: impl Fn(Uuid) -> anyhow::Result<Pass>,
+    ) -> anyhow::Result<()> {
         for number in 0..subscribers {
             let order = number * orders.len() / subscribers;
             if let Some(id) = orders.get(order) {
-                self.enter(number, Topic::Order(*id), order);
+                self.enter(Topic::Order(*id), pass(*id)?, number, order);
             }
         }
+        Ok(())
     }
 
-    fn enter(&mut self, number: usize, topic: Topic, group: usize) {
+    /// One more for an order.
+    pub fn join(&mut self, order: Uuid, pass: Pass) {
+        let number = self.tasks.len();
+        self.enter(Topic::Order(order), pass, number, number);
+    }
+
+    fn enter(&mut self, topic: Topic, pass: Pass, number: usize, group: usize) {
         let mut manner = self.manner;
         manner.rest = manner.rest.filter(|_| group.is_multiple_of(RESTS_EVERY));
         let subscriber = Subscriber {
             number: self.board.enter(topic),
             topic,
+            pass,
             first: number % self.doors.len(),
             manner,
             doors: self.doors.clone(),

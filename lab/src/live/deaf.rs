@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 
 use super::subscriber::GREETING;
-use crate::client::Line;
+use crate::client::{Line, Token};
 
 /// How many times it asks for everything.
 const FEEDS: usize = 50;
@@ -36,7 +36,8 @@ impl Deaf {
     /// # Errors
     /// If the server does not take it.
     pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut line = Line::open_narrow(address, GREETING, BUFFER).await?;
+        let token = Token::staff()?;
+        let mut line = Line::open_narrow(address, &token, GREETING, BUFFER).await?;
         for number in 0..FEEDS {
             let id = number.to_string();
             line.subscribe(&id, EVERYTHING, &json!({})).await?;

@@ -104,6 +104,7 @@ async fn part(
     let manner = Manner {
         resumes,
         rest: Some(options.every / 4),
+        comes_back: true,
     };
     let doors = Doors::of(programs, &COPIES)?;
     let scene = Scene::open(run, programs, options.subscribers, &doors, manner).await?;

@@ -1,4 +1,5 @@
-//! Thousands of subscribers at several copies of the API, while copies are killed and rolled, and while one client reads nothing.
+//! Thousands of subscribers at several copies of the API, while copies are killed and rolled, while one client
+//! reads nothing, and while tokens run out.
 //!
 //! Owns the subscribers and what they are owed; the stages' clients take the orders along. To add a scenario: 1. a file,
 //! 2. its line in `options.rs`, 3. its call in `run.rs`.
@@ -7,11 +8,14 @@ mod board;
 mod crowd;
 mod deaf;
 mod driver;
+mod goal;
 mod host;
 mod judge;
 mod kill;
+mod lapse;
 mod memory;
 mod options;
+mod pass;
 mod report;
 mod roll;
 mod run;
@@ -19,6 +23,7 @@ mod scene;
 mod slow;
 mod spread;
 mod subscriber;
+mod tokens;
 mod truth;
 
 pub use options::Options;

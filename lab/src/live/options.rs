@@ -6,6 +6,9 @@ use anyhow::bail;
 
 use crate::site;
 
+/// Tokens of five seconds run out three times within so many.
+const SEVERAL_LIVES: u64 = 15;
+
 /// Which scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -15,6 +18,8 @@ pub enum Mode {
     Roll,
     /// `SLOW=1`: rounds with and without a client that reads nothing.
     Slow,
+    /// `TOKENS=1`: tokens run out, of some that renew them and of some that do not.
+    Tokens,
 }
 
 impl Mode {
@@ -24,6 +29,7 @@ impl Mode {
             Self::Kill => "kill",
             Self::Roll => "roll",
             Self::Slow => "slow",
+            Self::Tokens => "tokens",
         }
     }
 
@@ -31,12 +37,13 @@ impl Mode {
         match self {
             Self::Kill | Self::Slow => 1_000,
             Self::Roll => 2_000,
+            Self::Tokens => 200,
         }
     }
 
     const fn seconds(self) -> u64 {
         match self {
-            Self::Kill => 60,
+            Self::Kill | Self::Tokens => 60,
             Self::Roll => 40,
             Self::Slow => 12,
         }
@@ -50,7 +57,8 @@ pub struct Options {
     pub mode: Mode,
     /// `SUBSCRIBERS`: how many there are, each of one order.
     pub subscribers: usize,
-    /// `SECONDS`: how long a killed copy stays away, how long from one roll to the next, or how long a round takes.
+    /// `SECONDS`: how long a killed copy stays away, how long from one roll to the next, how long a round takes, or how long
+    /// tokens are renewed.
     pub every: Duration,
 }
 
@@ -70,19 +78,23 @@ impl Options {
             ("KILL", Mode::Kill),
             ("ROLL", Mode::Roll),
             ("SLOW", Mode::Slow),
+            ("TOKENS", Mode::Tokens),
         ] {
             if number(name)?.unwrap_or(0) > 0 {
                 modes.push(mode);
             }
         }
         if modes.len() > 1 {
-            bail!("KILL, ROLL and SLOW are scenarios of their own: set one of them");
+            bail!("KILL, ROLL, SLOW and TOKENS are scenarios of their own: set one of them");
         }
         let mode = modes.pop().unwrap_or(Mode::Kill);
         let subscribers = site::whole(&variable, "SUBSCRIBERS")?.unwrap_or(mode.subscribers());
         let seconds = number("SECONDS")?.unwrap_or(mode.seconds());
         if subscribers < 2 || seconds == 0 {
             bail!("SUBSCRIBERS must be at least 2, SECONDS at least 1");
+        }
+        if mode == Mode::Tokens && seconds < SEVERAL_LIVES {
+            bail!("SECONDS must be at least {SEVERAL_LIVES}, so that tokens run out several times");
         }
         Ok(Self {
             mode,
@@ -119,6 +131,8 @@ mod tests {
         let slow = read(&[("SLOW", "1"), ("SUBSCRIBERS", "7"), ("SECONDS", "3")]).expect("slow");
         assert_eq!((slow.mode, slow.subscribers), (Mode::Slow, 7));
         assert_eq!(slow.every, Duration::from_secs(3));
+        let tokens = read(&[("TOKENS", "1")]).expect("tokens");
+        assert_eq!((tokens.mode, tokens.subscribers), (Mode::Tokens, 200));
     }
 
     #[test]
@@ -127,6 +141,7 @@ mod tests {
             (&[("SUBSCRIBERS", "many")][..], "SUBSCRIBERS=many"),
             (&[("SUBSCRIBERS", "1")], "SUBSCRIBERS"),
             (&[("SECONDS", "0")], "SECONDS"),
+            (&[("TOKENS", "1"), ("SECONDS", "9")], "SECONDS"),
             (&[("KILL", "1"), ("ROLL", "1")], "set one"),
         ] {
             let error = read(variables).expect_err(expected);

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::goal::Goal;
 use super::judge::Tally;
 use super::kill::Part;
 use super::options::Options;
@@ -28,6 +29,8 @@ pub struct Report {
     pub told: Option<Tally>,
     /// Where a client was slow: round by round.
     pub rounds: Vec<Round>,
+    /// Where tokens ran out: each figure beside its goal.
+    pub goals: Vec<Goal>,
     /// What else the scenario has to say.
     pub notes: Vec<String>,
     /// How many promises were broken.
@@ -66,6 +69,7 @@ impl Report {
             tally_table(&mut text, told);
         }
         round_table(&mut text, &self.rounds);
+        goal_table(&mut text, &self.goals);
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
         }
@@ -150,6 +154,14 @@ fn roll_table(text: &mut String, rolls: &[Roll]) {
             roll.withheld,
             shares.collect::<Vec<_>>().join(" ")
         );
+    }
+}
+
+fn goal_table(text: &mut String, goals: &[Goal]) {
+    for goal in goals {
+        let (what, figure, should) = (goal.what, goal.figure, goal.should.to_string());
+        let verdict = if goal.reached { "" } else { "  MISSED" };
+        let _ = writeln!(text, "  {what:<56} {figure:>6}  goal {should:>8}{verdict}");
     }
 }
 

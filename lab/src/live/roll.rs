@@ -82,6 +82,7 @@ pub async fn run(run: &Run, programs: &Programs, options: &Options) -> anyhow::R
     let manner = Manner {
         resumes: true,
         rest: None,
+        comes_back: true,
     };
     let scene = Scene::open(run, programs, options.subscribers, &doors, manner).await?;
     let over = LEAD + options.every * 3;
@@ -257,6 +258,7 @@ mod tests {
 
     fn pages(at: Instant, endings: &[(u64, Option<u16>)]) -> Pages {
         let ending = |(ms, code): &(u64, Option<u16>)| Ending {
+            subscriber: 0,
             copy: 0,
             at: at + Duration::from_millis(*ms),
             code: *code,

@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 use super::judge::TOLD;
 use super::options::{Mode, Options};
 use super::report::Report;
-use super::{kill, roll, slow};
+use super::{kill, roll, slow, tokens};
 use crate::check::Violation;
 use crate::client::{Journal, Shop};
 use crate::programs::{Plan, Programs, target};
@@ -29,7 +29,7 @@ pub async fn live(options: &Options) -> anyhow::Result<bool> {
     let mut plan = Plan::new(PAYMENT_TIMEOUT, target()?.join("live-logs"));
     plan.copies.push(match options.mode {
         Mode::Kill | Mode::Roll => ("api", 1 + kill::COPIES.len()),
-        Mode::Slow => ("api", 2),
+        Mode::Slow | Mode::Tokens => ("api", 2),
     });
     let progress = Progress::start();
     let report = in_a_shop("live", &plan, &progress, async |_, programs| {
@@ -92,6 +92,11 @@ async fn scenario(
         Mode::Roll => {
             let found = roll::run(run, programs, options).await?;
             (report.rolls, report.notes) = (found.rolls, found.notes);
+            report.told = Some(found.tally);
+        }
+        Mode::Tokens => {
+            let found = tokens::run(run, programs, options).await?;
+            (report.goals, report.notes) = (found.goals, found.notes);
             report.told = Some(found.tally);
         }
     }

@@ -9,6 +9,7 @@ use super::board::Topic;
 use super::crowd::Crowd;
 use super::driver::place;
 use super::judge::{Owed, TOLD, Tally, has_all, tally};
+use super::pass::Pass;
 use super::subscriber::{Doors, Manner};
 use super::truth::Truth;
 use crate::check::Violation;
@@ -44,13 +45,15 @@ impl Scene {
         manner: Manner,
     ) -> anyhow::Result<Self> {
         let mut crowd = Crowd::new(doors, manner);
-        crowd.follow(FOLLOWERS);
+        crowd.follow(FOLLOWERS, run.shop.staff());
         crowd.begun().await?;
         let paused = programs.pause(RESERVATION, true);
         ensure!(paused, "{RESERVATION} is not running");
         let orders = place(run, (subscribers / 2).max(1), || run.catalogue.some_lines()).await?;
         run.progress.set(format!("{subscribers} subscribe"));
-        crowd.watch(subscribers, &orders);
+        crowd.watch(subscribers, &orders, |order| {
+            Pass::of_buyer(&run.shop, order)
+        })?;
         crowd.begun().await?;
         let resumed = programs.pause(RESERVATION, false);
         ensure!(resumed, "{RESERVATION} died while it was stopped");

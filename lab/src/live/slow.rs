@@ -18,6 +18,7 @@ use super::driver::{Driver, evenly, place};
 use super::judge::{Owed, TOLD, has_all, tally};
 use super::memory;
 use super::options::Options;
+use super::pass::Pass;
 use super::scene::{BOUND, judge};
 use super::spread::percentile;
 use super::subscriber::{Doors, Manner};
@@ -131,11 +132,14 @@ impl Stage<'_> {
         let manner = Manner {
             resumes: true,
             rest: None,
+            comes_back: true,
         };
         let mut crowd = Crowd::new(&self.doors, manner);
         let count = ORDERS.min(self.options.subscribers);
         let orders = place(self.run, count, || self.lines()).await?;
-        crowd.watch(self.options.subscribers, &orders);
+        crowd.watch(self.options.subscribers, &orders, |order| {
+            Pass::of_buyer(&self.run.shop, order)
+        })?;
         crowd.begun().await?;
         crowd.reached(CONFIRMED, BOUND).await?;
         let ended_before = ended_as_slow(self.health).await?;

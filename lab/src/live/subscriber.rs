@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::board::{Board, Ending, Item, Topic, Why};
+use super::pass::{Pass, until};
 use crate::client::{Line, Said};
+use crate::clock::now_ms;
 use crate::programs::Programs;
 
 const ORDER: &str = "subscription($orderId: ID!, $after: String) { \
@@ -69,6 +71,8 @@ pub struct Manner {
     pub resumes: bool,
     /// How long it stays away after a connection was lost; at once, but for the back-off, if there is none.
     pub rest: Option<Duration>,
+    /// Whether it comes back at all.
+    pub comes_back: bool,
 }
 
 /// A subscriber.
@@ -78,6 +82,8 @@ pub struct Subscriber {
     pub number: usize,
     /// What it subscribes to.
     pub topic: Topic,
+    /// What it shows to say who it is.
+    pub pass: Pass,
     /// Which copy it connects to first.
     pub first: usize,
     /// How it behaves.
@@ -124,7 +130,16 @@ impl Subscriber {
             match end {
                 End::Lost(code) => {
                     let at = Instant::now();
-                    self.board.lose(self.number, Ending { copy, at, code });
+                    let subscriber = self.number;
+                    self.board.lose(Ending {
+                        subscriber,
+                        copy,
+                        at,
+                        code,
+                    });
+                    if !self.manner.comes_back {
+                        return;
+                    }
                     pause = self.manner.rest.unwrap_or(pause);
                 }
                 End::NotNow => {
@@ -141,7 +156,8 @@ impl Subscriber {
 
     async fn connect(&self, copy: usize, cursor: Option<&str>) -> anyhow::Result<Line> {
         let address = self.doors.addresses.get(copy).context("no such copy")?;
-        let mut line = Line::open(&address.to_string(), GREETING).await?;
+        let token = self.pass.token()?;
+        let mut line = Line::open(&address.to_string(), &token, GREETING).await?;
         let after = cursor.filter(|_| self.manner.resumes);
         let (query, variables) = match self.topic {
             Topic::Order(order) => {
@@ -155,8 +171,19 @@ impl Subscriber {
     }
 
     async fn listen(&self, mut line: Line, cursor: &mut Option<String>, tries: &mut u32) -> End {
+        let mut next = self.pass.next();
         loop {
-            let data = match line.next().await {
+            let said = tokio::select! {
+                said = line.next() => said,
+                () = until(next) => {
+                    next = self.pass.next();
+                    match self.show(&mut line).await {
+                        Ok(()) => continue,
+                        Err(_) => return End::Lost(None),
+                    }
+                }
+            };
+            let data = match said {
                 Said::Item(data) => data,
                 Said::Over(code) => return End::Lost(code),
                 Said::Refused(_, true) => return End::NotNow,
@@ -174,6 +201,13 @@ impl Subscriber {
             *cursor = Some(heard.cursor);
             *tries = 0;
         }
+    }
+
+    /// Shows another token over the open connection.
+    async fn show(&self, line: &mut Line) -> anyhow::Result<()> {
+        line.show(&self.pass.token()?).await?;
+        self.board.renew();
+        Ok(())
     }
 
     fn over(&self, problem: &str) -> End {
@@ -231,15 +265,6 @@ fn told(change: &Value, why: Why) -> Option<Item> {
         at: Instant::now(),
         delay_ms: now_ms() - at_ms,
     })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a delay across processes is measured by the clock that the programs go by"
-)]
-fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ impl Truth {
         for some in orders.chunks(AT_ONCE) {
             let ids: Vec<String> = some.iter().map(|order| format!("order_{order}")).collect();
             loop {
-                let found = run.shop.query(TIMELINES, json!({ "ids": ids })).await?;
+                let (shop, ids) = (&run.shop, json!({ "ids": ids }));
+                let found = shop.query(shop.staff(), TIMELINES, ids).await?;
                 let found = found["nodes"].as_array().cloned().unwrap_or_default();
                 ensure!(found.len() == some.len(), "{} orders are gone", some.len());
                 if found.iter().all(|order| order["status"] == "DELIVERED") {

@@ -11,22 +11,28 @@ use tokio::process::Command;
 
 use super::instance::tail;
 use super::{READY_BOUND, Settings};
+use crate::client::token;
 use crate::site::{ACCOUNTS, Site};
 
-/// What tells a program which shop is its own. In MySQL it is a user of its own.
+/// What tells a program which shop is its own, and whose tokens it believes. In MySQL it is a user of its own.
 pub fn environment(site: &Site, program: &str) -> Settings {
     settings(site, site.dsn_of(program))
 }
 
 fn settings(site: &Site, mysql_dsn: String) -> Settings {
-    vec![
+    let mut settings = vec![
         ("ENV", "development".to_owned()),
         ("MYSQL_DSN", mysql_dsn),
         ("MONGO_URI", site.mongo_uri.clone()),
         ("KAFKA_BROKERS", site.kafka_brokers.clone()),
         ("TOPIC_PREFIX", site.topic_prefix.clone()),
         ("EVENT_ENCODING", "json".to_owned()),
-    ]
+        // All load comes from one address, and much of it from one user.
+        ("RATE_PER_ADDRESS", "0".to_owned()),
+        ("RATE_PER_USER", "0".to_owned()),
+    ];
+    settings.extend(token::SETTINGS.map(|(name, value)| (name, value.to_owned())));
+    settings
 }
 
 /// Makes tables and topics, and the programs' users with their rights, as an operator does.

@@ -1,4 +1,4 @@
-//! Staff at work while customers buy: prices change, units come in, customers are renamed.
+//! An administrator at work while customers buy: prices change, units come in, customers are renamed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::client::documents;
 /// Between two changes.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Staff at work; it goes home when this is dropped.
+/// An administrator at work, who goes home when this is dropped.
 #[derive(Debug)]
 pub struct Keeper(JoinHandle<()>);
 
@@ -25,7 +25,7 @@ impl Keeper {
             loop {
                 tokio::time::sleep(PAUSE).await;
                 if let Err(error) = change(&run).await {
-                    run.violate(Violation::new(12, "staff", format!("{error:#}")));
+                    run.violate(Violation::new(12, "an administrator", format!("{error:#}")));
                 }
             }
         }))

@@ -1,4 +1,4 @@
-//! A reader that keeps asking for orders while others change them: a view never falls back, and is never older than what a
+//! Buyers who keep asking for their orders while others change them: a view never falls back, and is never older than what a
 //! subscriber was told before.
 
 use std::collections::HashMap;
@@ -35,8 +35,12 @@ impl Reader {
                 let told = u64::from(run.journal.last_version(order).unwrap_or(0));
                 let variables = json!({ "id": format!("order_{order}") });
                 let sent = Instant::now();
+                let Ok(buyer) = run.shop.buyer(order) else {
+                    continue;
+                };
                 // Nobody there for a long time is said by the clients.
-                let Ok(answer) = run.shop.query(documents::ORDER, variables).await else {
+                let answer = run.shop.query(&buyer, documents::ORDER, variables);
+                let Ok(answer) = answer.await else {
                     continue;
                 };
                 run.figures.note(Hop::OrderQueried, sent.elapsed());

@@ -14,6 +14,8 @@ const NUMBER: u128 = (1 << 48) - 1;
 pub(super) struct Template {
     /// Which.
     pub order: Uuid,
+    /// Whose.
+    pub customer: Uuid,
     /// Its document in the view at version 1, in BSON.
     pub document: Vec<u8>,
     /// Its records of `order-status`, by version.
@@ -126,6 +128,7 @@ mod tests {
         document.extend(order.as_bytes());
         Template {
             order,
+            customer: Uuid::from_u128(1),
             document,
             records: BTreeMap::from([(2, record)]),
         }

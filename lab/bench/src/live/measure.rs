@@ -83,6 +83,7 @@ async fn with_clients(
         address: server.address,
         transport: server.transport(case),
         subscribers,
+        token: scene.store.token()?,
         orders: scene.store.orders(orders),
         document: super::DOCUMENT.to_owned(),
     };

@@ -8,7 +8,7 @@ mod figures;
 mod goals;
 mod measure;
 mod options;
-mod process;
+pub(crate) mod process;
 mod recorded;
 mod report;
 mod servers;

@@ -20,7 +20,7 @@ use crate::talk::{Answer, Ask};
 const STOP_BOUND: Duration = Duration::from_secs(20);
 
 /// A process. It is killed when this is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     id: u32,
     log: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct Process {
 
 /// The processor time of each thread so far, in nanoseconds.
 #[derive(Debug, Clone)]
-pub(super) struct Cpu(HashMap<String, u64>);
+pub(crate) struct Cpu(HashMap<String, u64>);
 
 impl Process {
     /// Starts one, whose log has a name. Of its output only what goes to standard error is logged.
@@ -114,7 +114,7 @@ impl Cpu {
 }
 
 /// A process that is told what to do by lines.
-pub(super) struct Helper {
+pub(crate) struct Helper {
     /// The process.
     pub process: Process,
     stdin: ChildStdin,
@@ -165,7 +165,7 @@ fn parse<T: DeserializeOwned>(line: &str) -> anyhow::Result<T> {
 }
 
 /// A binary that was built for release.
-pub(super) fn released(binary: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn released(binary: &str) -> anyhow::Result<PathBuf> {
     let file = target()?.join("release").join(binary);
     ensure!(
         file.is_file(),

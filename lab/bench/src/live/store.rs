@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use shop_lab::check::read::mongo;
+use shop_lab::client::Token;
 use shop_lab::site::Site;
 
 use super::copies::{Record, Template};
@@ -60,6 +61,12 @@ impl Store {
             producer,
             topic,
         })
+    }
+
+    /// The token of the order's buyer, whose all copies are.
+    pub fn token(&self) -> anyhow::Result<String> {
+        let token = Token::customer(self.template.customer)?;
+        Ok(token.as_str().to_owned())
     }
 
     /// The public ids of the first copies.

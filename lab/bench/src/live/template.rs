@@ -63,6 +63,7 @@ async fn take_through(programs: &Programs, site: &Site) -> anyhow::Result<Templa
     let records = tokio::task::spawn_blocking(move || records_of(&site, order)).await??;
     Ok(Template {
         order,
+        customer,
         document,
         records,
     })

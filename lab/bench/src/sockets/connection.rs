@@ -109,7 +109,9 @@ impl Connection {
         number: usize,
         order: &str,
     ) -> anyhow::Result<String> {
-        self.say(r#"{"type":"connection_init"}"#).await?;
+        let payload = json!({ "authorization": format!("Bearer {}", open.token) });
+        let init = json!({ "type": "connection_init", "payload": payload });
+        self.say(&init.to_string()).await?;
         let ack = self.text().await?;
         ensure!(ack.contains("connection_ack"), "{ack}");
         // As long as the ids that clients make, and no two alike.
@@ -125,10 +127,12 @@ impl Connection {
     async fn stream_events(&mut self, open: &Open, order: &str) -> anyhow::Result<String> {
         let variables = json!({ "orderId": order }).to_string();
         let request = format!(
-            "GET /graphql?query={}&variables={} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
+            "GET /graphql?query={}&variables={} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\
+             Authorization: Bearer {}\r\n\r\n",
             encoded(&open.document),
             encoded(&variables),
-            open.address
+            open.address,
+            open.token
         );
         self.stream.write_all(request.as_bytes()).await?;
         self.head("200").await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{PATIENCE, PAUSE, Shop, bare_id, has_key, is_twin, keyed, version};
 use crate::check::evidence::{Acknowledged, Kind, Line, RefusedPayment};
 use crate::client::answer::{Answer, Refusal};
-use crate::client::{Watch, documents};
+use crate::client::{Token, Watch, documents};
 
 /// An order that was placed.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ pub enum Step {
     Refused(String, Option<String>),
 }
 
-/// The input of `createOrder`.
-fn new_order(customer: Uuid, lines: &[Line]) -> Value {
+/// The input of `createOrder`; the customer is who sends it.
+fn new_order(lines: &[Line]) -> Value {
     let line = |line: &Line| json!({ "productId": format!("product_{}", line.product), "quantity": line.quantity });
     let lines: Vec<Value> = lines.iter().map(line).collect();
-    json!({ "customerId": format!("user_{customer}"), "lines": lines })
+    json!({ "lines": lines })
 }
 
 impl Shop {
@@ -52,19 +52,22 @@ impl Shop {
         customer: Uuid,
         lines: &[Line],
     ) -> anyhow::Result<Option<Placed>> {
-        let input = self.with_key(&new_order(customer, lines));
+        let token = &Token::customer(customer)?;
+        let input = self.with_key(&new_order(lines));
         let deadline = Instant::now() + PATIENCE;
         loop {
             let sent = Instant::now();
-            let answer = self.mutate("createOrder", documents::CREATE_ORDER, &input);
+            let (mutation, document) = ("createOrder", documents::CREATE_ORDER);
+            let answer = self.mutate(token, mutation, document, &input);
             let problem = match answer.await {
                 Answer::Done(payload) => {
                     let answered = Instant::now();
                     let id = bare_id(payload["order"]["id"].as_str())?;
-                    self.acknowledge_order("createOrder", id, &payload["order"], None)?;
-                    self.ask_again("createOrder", documents::CREATE_ORDER, &input, &payload)
+                    self.buyers.note(id, customer);
+                    self.acknowledge_order(mutation, id, &payload["order"], None)?;
+                    self.ask_again(token, mutation, document, &input, &payload)
                         .await;
-                    let watch = self.watch_order(id);
+                    let watch = self.watch_order(id)?;
                     return Ok(Some(Placed {
                         id,
                         sent,
@@ -102,6 +105,7 @@ impl Shop {
         customer: Uuid,
         orders: &[Vec<Line>],
     ) -> anyhow::Result<Vec<(Uuid, u32)>> {
+        let token = &Token::customer(customer)?;
         let (mut declared, mut fields) = (String::new(), String::new());
         let mut variables = serde_json::Map::new();
         for (number, lines) in orders.iter().enumerate() {
@@ -110,15 +114,20 @@ impl Shop {
                 fields,
                 "m{number}: createOrder(input: $i{number}) {{ order {{ id version status }} errors {{ code message }} }} "
             );
-            variables.insert(format!("i{number}"), keyed(new_order(customer, lines)));
+            variables.insert(format!("i{number}"), keyed(new_order(lines)));
         }
         let document = format!("mutation({declared}) {{ {fields} }}");
         let variables = variables.into();
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let problem = match self.send(&document, &variables).await {
+            let problem = match self.send(token, &document, &variables).await {
                 Ok(response) => match self.placed(orders.len(), &response)? {
-                    Ok(placed) => return Ok(placed),
+                    Ok(placed) => {
+                        for (id, _) in &placed {
+                            self.buyers.note(*id, customer);
+                        }
+                        return Ok(placed);
+                    }
                     Err(problem) => problem,
                 },
                 Err((_, error)) => error,
@@ -156,15 +165,20 @@ impl Shop {
         Ok(Ok(placed))
     }
 
-    /// Subscribes to an order.
-    pub fn watch_order(&self, order: Uuid) -> Watch {
-        Watch::open(&self.address, order, &self.journal, self.patient)
-    }
-
-    /// Records a payment, with one reference however often it has to be sent. Returns when the last try was sent.
+    /// Subscribes the buyer of an order to it.
     ///
     /// # Errors
-    /// If the API is away for a long time.
+    /// If the order was not placed by this client.
+    pub fn watch_order(&self, order: Uuid) -> anyhow::Result<Watch> {
+        let token = self.buyer(order)?;
+        let (journal, patient) = (&self.journal, self.patient);
+        Ok(Watch::open(&self.address, &token, order, journal, patient))
+    }
+
+    /// Its buyer pays an order, with one reference however often it has to be sent. Returns when the last try was sent.
+    ///
+    /// # Errors
+    /// If the API is away for a long time, or the order was not placed by this client.
     pub async fn pay(&self, order: Uuid) -> anyhow::Result<(Step, Instant)> {
         let reference = format!("demo-{:032x}", fastrand::u128(..));
         let input = json!({ "orderId": format!("order_{order}"), "method": "card", "reference": reference });
@@ -177,7 +191,12 @@ impl Shop {
             reference: Some(reference.clone()),
         };
         let (answer, lost, sent) = self
-            .insist("payOrder", documents::PAY_ORDER, &input)
+            .insist(
+                &self.buyer(order)?,
+                "payOrder",
+                documents::PAY_ORDER,
+                &input,
+            )
             .await?;
         let step = match answer {
             Ok(payload) => {
@@ -216,13 +235,14 @@ impl Shop {
         Ok((step, sent))
     }
 
-    /// Calls an order off.
+    /// Its buyer calls an order off.
     ///
     /// # Errors
-    /// If the API is away for a long time.
+    /// If the API is away for a long time, or the order was not placed by this client.
     pub async fn cancel(&self, order: Uuid, reason: &str) -> anyhow::Result<(Step, Instant)> {
         let input = json!({ "orderId": format!("order_{order}"), "reason": reason });
         self.step(
+            &self.buyer(order)?,
             "cancelOrder",
             documents::CANCEL_ORDER,
             order,
@@ -232,13 +252,14 @@ impl Shop {
         .await
     }
 
-    /// Moves an order to PROCESSING, SHIPPED or DELIVERED.
+    /// Staff move an order to PROCESSING, SHIPPED or DELIVERED.
     ///
     /// # Errors
     /// If the API is away for a long time.
     pub async fn advance(&self, order: Uuid, to: &'static str) -> anyhow::Result<(Step, Instant)> {
         let input = json!({ "orderId": format!("order_{order}"), "status": to });
         self.step(
+            &self.staff,
             "updateOrderStatus",
             documents::UPDATE_ORDER_STATUS,
             order,
@@ -250,13 +271,14 @@ impl Shop {
 
     async fn step(
         &self,
+        token: &Token,
         mutation: &'static str,
         document: &str,
         order: Uuid,
         input: &Value,
         to: &str,
     ) -> anyhow::Result<(Step, Instant)> {
-        let (answer, lost, sent) = self.insist(mutation, document, input).await?;
+        let (answer, lost, sent) = self.insist(token, mutation, document, input).await?;
         let step = match answer {
             Ok(payload) => {
                 self.acknowledge_order(mutation, order, &payload["order"], None)?;
