@@ -20,7 +20,7 @@ use crate::stage::{Load, Run};
 pub const PAYMENT_TIMEOUT: &str = "6h";
 /// How many requests at once fill the shop, and how many orders each of them places.
 const FILLERS: usize = 4;
-const PER_REQUEST: usize = 25;
+const PER_REQUEST: usize = 10;
 /// How many subscribers look at orders that do not change.
 const SUBSCRIBERS: usize = 100;
 /// An order has 3.6 mutations on average: fifty in a second, and some to spare.

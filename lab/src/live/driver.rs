@@ -13,7 +13,7 @@ use crate::client::shop::Step;
 use crate::stage::Run;
 
 /// Orders that are placed with one request.
-const AT_ONCE: usize = 20;
+const AT_ONCE: usize = 10;
 /// Steps after the payment.
 const FULFILMENT: [&str; 3] = ["PROCESSING", "SHIPPED", "DELIVERED"];
 /// How many steps an order takes: the payment and what follows.
