@@ -13,12 +13,14 @@ use super::client::{Quiet, config};
 use crate::events::{Channel, Topic};
 use crate::runtime::settings::KafkaSettings;
 
-/// How long all of it may take.
-const BOUND: Duration = Duration::from_secs(15);
+/// How long all of it may take; a broker that does not answer is asked again until then.
+const BOUND: Duration = Duration::from_secs(30);
 /// How long one question to a broker may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long after one look at the topics comes the next.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long after a try that failed comes the next.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What [`ensure_topics`] found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Topics {
 /// Makes every topic that is missing, and waits until each has a leader. What is there is left as it is.
 ///
 /// # Errors
-/// [`BusError::Unavailable`] if the broker does not answer, or not all topics are ready, within 15 s.
+/// [`BusError::Unavailable`] if the broker does not answer, or not all topics are ready, within 30 s.
 pub async fn ensure_topics(settings: &KafkaSettings) -> Result<Topics, BusError> {
     create_topics(settings, &Channel::all().collect::<Vec<_>>()).await
 }
@@ -46,7 +48,8 @@ pub async fn create_topics(
     settings: &KafkaSettings,
     wanted: &[Channel],
 ) -> Result<Topics, BusError> {
-    let work = async {
+    let mut created = Vec::new();
+    let other_partitions = until_done("topics were not ready", async || {
         let admin = admin(settings)?;
         let before = partitions(&admin, settings).await?;
         let missing: Vec<_> = wanted
@@ -54,7 +57,7 @@ pub async fn create_topics(
             .copied()
             .filter(|topic| !before.contains_key(topic))
             .collect();
-        let created = create(&admin, settings, &missing).await?;
+        created.extend(create(&admin, settings, &missing).await?);
         while !missing.is_empty() {
             let now = partitions(&admin, settings).await?;
             if missing.iter().all(|topic| now.contains_key(topic)) {
@@ -62,28 +65,21 @@ pub async fn create_topics(
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        let other_partitions = before
+        let records = before
             .into_iter()
             .filter_map(|(channel, count)| match channel {
                 Channel::Records(topic) => Some((topic, count)),
                 Channel::DeadLetters(_) => None,
-            })
-            .filter(|&(topic, count)| {
-                wanted.contains(&topic.into()) && count != settings.partitions
-            })
-            .collect();
-        Ok(Topics {
-            created,
-            other_partitions,
-        })
-    };
-    let topics = match tokio::time::timeout(BOUND, work).await {
-        Ok(result) => result?,
-        Err(_) => {
-            return Err(BusError::away(anyhow!(
-                "topics were not ready within {BOUND:?}"
-            )));
-        }
+            });
+        let others = records.filter(|&(topic, count)| {
+            wanted.contains(&topic.into()) && count != settings.partitions
+        });
+        Ok(others.collect())
+    })
+    .await?;
+    let topics = Topics {
+        created,
+        other_partitions,
     };
     for topic in &topics.created {
         tracing::info!("created topic {}", settings.topics.name(*topic));
@@ -101,9 +97,9 @@ pub async fn create_topics(
 /// Removes topics with all that is in them, and waits until no broker knows them; one that is not there is no error.
 ///
 /// # Errors
-/// [`BusError::Unavailable`] if the broker does not answer, or still knows them, after 15 s.
+/// [`BusError::Unavailable`] if the broker does not answer, or still knows them, after 30 s.
 pub async fn delete_topics(settings: &KafkaSettings, topics: &[Channel]) -> Result<(), BusError> {
-    let work = async {
+    until_done("topics were not gone", async || {
         let admin = admin(settings)?;
         delete(&admin, settings, topics).await?;
         while partitions(&admin, settings)
@@ -114,13 +110,27 @@ pub async fn delete_topics(settings: &KafkaSettings, topics: &[Channel]) -> Resu
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         Ok(())
-    };
-    let deleted = tokio::time::timeout(BOUND, work).await;
-    deleted.unwrap_or_else(|_| {
-        Err(BusError::away(anyhow!(
-            "topics were not gone within {BOUND:?}"
-        )))
     })
+    .await
+}
+
+/// Tries until it is done, or for as long as all may take. Each try finds what an earlier one did whose answer was lost.
+async fn until_done<T>(
+    if_not: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T, BusError>,
+) -> Result<T, BusError> {
+    let mut last = anyhow!("{if_not} within {BOUND:?}");
+    let trying = async {
+        loop {
+            match attempt().await {
+                Err(BusError::Unavailable(error)) => last = error.context(if_not.to_owned()),
+                done => return done,
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    };
+    let done = tokio::time::timeout(BOUND, trying).await;
+    done.unwrap_or_else(|_| Err(BusError::Unavailable(last)))
 }
 
 type Admin = Arc<AdminClient<Quiet>>;
@@ -253,4 +263,48 @@ async fn partitions(
         led.then_some((channel, count))
     });
     Ok(ready.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> BusError {
+        BusError::away(anyhow!("no answer"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_away_is_asked_again_until_the_bound() {
+        let mut tries = 0;
+        let done = until_done("it was not done", async || {
+            tries += 1;
+            (tries == 3).then_some(()).ok_or_else(away)
+        });
+        done.await.expect("the third try succeeds");
+
+        let mut tries = 0;
+        let given_up = until_done("it was not done", async || {
+            tries += 1;
+            Err::<(), _>(away())
+        });
+        let error = given_up.await.expect_err("it never succeeds");
+        let told = format!("{:#}", anyhow::Error::from(error));
+        assert_eq!(told, "Kafka is away: it was not done: no answer");
+        assert_eq!(tries, 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_and_what_trying_again_does_not_mend_end() {
+        let hangs = until_done("it was not done", async || {
+            std::future::pending::<Result<(), _>>().await
+        });
+        let error = hangs.await.expect_err("it never ends");
+        let told = format!("{:#}", anyhow::Error::from(error));
+        assert_eq!(told, "Kafka is away: it was not done within 30s");
+
+        let refused = until_done("it was not done", async || {
+            Err::<(), _>(BusError::Settings(anyhow!("no such setting")))
+        });
+        assert!(matches!(refused.await, Err(BusError::Settings(_))));
+    }
 }
