@@ -29,5 +29,6 @@ OWN_KAFKA_BROKERS=127.0.0.1:$SHOP_KAFKA_PORT
 OWN_MONGO_URI=mongodb://127.0.0.1:$SHOP_MONGO_PORT/shop
 
 LOG_DIR=$SHOP_STATE/log
+MODE_FILE=$SHOP_STATE/mode # whose engines were started here last: docker or native
 EX_UNAVAILABLE=69
 EX_USAGE=64

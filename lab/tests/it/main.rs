@@ -4,3 +4,4 @@ mod evidence;
 mod judge;
 mod schema_check;
 mod schema_check_program;
+mod users;
