@@ -77,10 +77,21 @@ impl Reader<'_> {
         KafkaSecurity { tls, sasl }
     }
 
-    /// In production nothing is said in plain text to another machine, unless that is wanted.
+    /// In production nothing is said in plain text to another machine, unless that is wanted, and TLS always asks who is there. The
+    /// addresses of MySQL and the settings of Kafka have no way to leave that out.
     pub(super) fn want_protection(&mut self, settings: &Settings) {
         let wanted = self.choice(&table::PLAINTEXT_SERVERS) == "yes";
-        if wanted || self.environment != Environment::Production {
+        if self.environment != Environment::Production {
+            return;
+        }
+        if believes_anybody(&settings.mongo.uri) {
+            let name = table::MONGO_URI.name;
+            self.errors.push(format!(
+                "{name} takes any certificate, so that anybody can be the server: leave tlsInsecure and tlsAllowInvalidCertificates \
+                 out of it, and name who vouches for the server with tlsCAFile="
+            ));
+        }
+        if wanted {
             return;
         }
         let in_plain = |name: &str, cure: &str| {
@@ -132,6 +143,15 @@ fn broker_hosts(brokers: &str) -> Vec<String> {
     brokers.map(without_port).collect()
 }
 
+/// Whether an option keeps the driver from checking certificates; it reads their names in large and small letters.
+fn believes_anybody(uri: &str) -> bool {
+    let parsed = ConnectionString::parse(uri);
+    parsed.is_ok_and(|parsed| match parsed.tls {
+        Some(MongoTls::Enabled(tls)) => tls.allow_invalid_certificates == Some(true),
+        _ => false,
+    })
+}
+
 /// None if TLS is on. What is looked up in the DNS is spoken to over TLS unless the address says otherwise.
 fn plain_mongo_hosts(uri: &str) -> Vec<String> {
     let Ok(parsed) = ConnectionString::parse(uri) else {
@@ -174,7 +194,7 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(errors) => errors.lines().to_vec(),
         };
-        let about = |line: &String| line.contains("plain text");
+        let about = |line: &String| line.contains("plain text") || line.contains("certificate");
         lines.into_iter().filter(about).collect()
     }
 
@@ -296,5 +316,40 @@ mod tests {
             let development = ("ENV", "development");
             assert!(complaints(&[development, (name, value)]).is_empty());
         }
+    }
+
+    #[test]
+    fn production_takes_no_certificate_that_nobody_vouches_for() {
+        for option in [
+            "tlsInsecure=true",
+            "tls=true&tlsInsecure=true",
+            "TLSINSECURE=true",
+            "tlsAllowInvalidCertificates=true",
+            "tlsallowinvalidcertificates=true&ssl=true",
+            "tlsInsecure=%74rue",
+        ] {
+            for address in ["mongodb://a:hush@b:2/s", "mongodb+srv://a:hush@c.example/s"] {
+                let uri = format!("{address}?{option}");
+                let trusted = ("PLAINTEXT_SERVERS", "yes");
+                for given in [
+                    &[("MONGO_URI", &*uri)][..],
+                    &[("MONGO_URI", &*uri), trusted],
+                ] {
+                    let lines = complaints(given);
+                    assert_eq!(lines.len(), 1, "{uri}: {lines:?}");
+                    assert!(lines[0].starts_with("MONGO_URI") && !lines[0].contains("hush"));
+                    assert!(lines[0].contains("tlsCAFile"), "{lines:?}");
+                }
+                let development = ("ENV", "development");
+                assert!(complaints(&[development, ("MONGO_URI", &*uri)]).is_empty());
+            }
+        }
+        for option in ["tls=true", "tls=true&tlsInsecure=false"] {
+            let uri = format!("mongodb://a:hush@b:2/s?{option}");
+            assert!(complaints(&[("MONGO_URI", &*uri)]).is_empty(), "{uri}");
+        }
+        // Neither the driver nor we know another way to say yes.
+        let uri = "mongodb://a:hush@b:2/s?tlsInsecure=TRUE";
+        assert!(read(&[("MONGO_URI", uri)]).is_err());
     }
 }
