@@ -1,4 +1,4 @@
-//! The programs' users in MySQL as `lab/run` has them: made on servers of this project, left alone on others.
+//! The programs' users in MySQL as `lab/run` has them: made on servers of this project, left alone on others, missed on an old volume.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -119,4 +119,47 @@ fn a_command_runs_as_a_user_of_ours_or_as_the_caller_said() {
     // Docker's server does not know what the native one was told.
     state.write("mode", "docker\n");
     assert_eq!(dsn(OWN).trim_end(), OWN);
+}
+
+/// What starting the servers says when MySQL lets these users in, and answers the operator so.
+fn docker_says(test: &str, users: &str, grants: &str, tables: &str) -> String {
+    let state = State::new(test);
+    state.program(
+        "debug/docker",
+        &format!(
+            r#"case "$*" in
+            "compose exec"*"--user=shop "*"SHOW GRANTS"*) echo "{grants}" ;;
+            "compose exec"*"--user=shop "*COUNT*) echo {tables} ;;
+            "compose exec"*) case "$*" in {users}) ;; *) exit 1 ;; esac ;;
+            esac"#
+        ),
+    );
+    let path = std::env::join_paths([state.0.join("debug"), "/usr/bin".into(), "/bin".into()]);
+    let output = Command::new("bash")
+        .args([
+            "-euc",
+            r#"for part in settings tools docker; do source "$0/$part.sh"; done; docker_up"#,
+        ])
+        .arg(lab().join("engines"))
+        .env("SHOP_STATE", &state.0)
+        .env("PATH", path.expect("a path"))
+        .output()
+        .expect("bash starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn a_volume_of_docker_that_knows_no_users_is_told_with_what_helps() {
+    let may = "GRANT CREATE USER ON *.* TO shop";
+    let may_not = "GRANT ALL PRIVILEGES ON shop.* TO shop";
+    let said = docker_says("known", "*--user=shop_api*", may, "15");
+    assert_eq!(said, "");
+    let said = docker_says("fresh", "nobody", may, "0");
+    assert_eq!(said, "", "whoever migrates makes them");
+    let said = docker_says("unknown", "nobody", may, "15");
+    assert!(said.contains("make migrate"), "{said}");
+    let said = docker_says("old", "nobody", may_not, "15");
+    assert!(said.contains("docker compose down --volumes"), "{said}");
+    assert!(said.contains("deletes"), "{said}");
 }
