@@ -36,9 +36,13 @@ impl Users {
 
 /// Prints the SQL. There is no password in it.
 pub fn print(users: &Users, settings: &Settings) -> ExitCode {
-    match users.accounts(None) {
-        Ok(accounts) => {
-            print!("{}", accounts.script(database_of(&settings.mysql.dsn)));
+    let script = || {
+        let database = database_of(&settings.mysql.dsn)?;
+        anyhow::Ok(users.accounts(None)?.script(&database))
+    };
+    match script() {
+        Ok(script) => {
+            print!("{script}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! Opening one connection, set up as every program expects it.
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{AsyncConnection, SimpleAsyncConnection};
 use mysql_async::{Opts, OptsBuilder, SslOpts};
@@ -57,13 +57,52 @@ async fn establish(settings: &MysqlSettings) -> ConnectionResult<Conn> {
     Conn::try_from(conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))?).await
 }
 
-/// The name of the database in an address.
-pub fn database_of(dsn: &str) -> &str {
-    let address = dsn.split('?').next().unwrap_or_default();
-    address.rsplit_once('/').map_or("", |(_, name)| name)
+/// The name of the database in an address, as the driver reads it: `%20` is a space.
+///
+/// # Errors
+/// If the driver can not read the address, or there is none in it. No message shows the address.
+pub fn database_of(dsn: &str) -> anyhow::Result<String> {
+    let opts = Opts::from_url(dsn).ok();
+    let name = opts.as_ref().and_then(Opts::db_name);
+    let name = name.context("MYSQL_DSN names no database, or has an option that is not known")?;
+    Ok(name.to_owned())
+}
+
+/// A name in a statement.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// The driver's own words can hold the whole DSN.
 fn without_secrets(error: &ConnectionError, dsn: &str) -> String {
     error.to_string().replace(dsn, "mysql://…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_database_is_decoded() {
+        for (dsn, name) in [
+            ("mysql://a:hush@h/shop", "shop"),
+            (
+                "mysql://a:hu%2Fsh@h:3306/my%20shop?compression=fast",
+                "my shop",
+            ),
+            ("mysql://a%40b:hush@h/sh%60op%2F1", "sh`op/1"),
+            ("mysql://a:hush@h/gr%C3%B6%C3%9Fe", "größe"),
+        ] {
+            assert_eq!(database_of(dsn).expect(dsn), name);
+        }
+        for bad in ["mysql://a:hush@h/", "mysql://a:hush@h/shop?hush=1"] {
+            let error = database_of(bad).expect_err(bad).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_end_before_its_end() {
+        assert_eq!(quoted("sh`op`; DROP"), "`sh``op``; DROP`");
+    }
 }

@@ -8,9 +8,12 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail, ensure};
-use diesel_async::SimpleAsyncConnection as _;
+use diesel::sql_types::Text;
+use diesel::{QueryResult, QueryableByName};
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
-use super::{connect, database_of};
+use super::connect::quoted;
+use super::{Conn, connect, database_of};
 use crate::runtime::Program;
 use crate::runtime::settings::MysqlSettings;
 
@@ -50,6 +53,10 @@ impl Verb {
         }
     }
 }
+
+/// What nobody may do with a table but who migrates.
+const NOBODYS_VERBS: &str =
+    "ALTER, CREATE, CREATE VIEW, DROP, INDEX, REFERENCES, SHOW VIEW, TRIGGER, GRANT OPTION";
 
 /// Every table, and what each program may do with it, in the order of [`Program::ALL`], as the first letters of [`Verb`]s.
 ///
@@ -165,40 +172,52 @@ impl Accounts {
         for (table, _) in TABLES {
             let verbs = verbs(|verb| may(program, verb, table));
             if !verbs.is_empty() {
-                let table = quoted(database, table);
+                let table = table_in(database, table);
                 statements.push(format!("GRANT {verbs} ON {table} TO {account}"));
             }
         }
         statements
     }
 
-    /// The statements that take away what nobody has a right to, for users that had more once. They can be repeated.
-    pub fn revocations(&self, database: &str) -> Vec<String> {
+    /// The statements that take away what nobody has a right to in these tables, for users that had more once, by columns too.
+    /// What a program may do is not touched, so that one that runs is never refused. They can be repeated.
+    fn revocations<'a>(
+        &self,
+        database: &str,
+        tables: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<String> {
         let mut statements = Vec::new();
-        for (table, _) in TABLES {
+        for table in tables {
+            let place = table_in(database, table);
             for verb in Verb::ALL {
-                let others = Program::ALL
-                    .into_iter()
-                    .filter(|program| !may(*program, verb, table))
-                    .map(|program| self.account(program))
-                    .collect::<Vec<_>>();
+                let others = self.accounts(|program| !may(program, verb, table));
                 if !others.is_empty() {
-                    statements.push(format!(
-                        "REVOKE IF EXISTS {} ON {} FROM {} IGNORE UNKNOWN USER",
-                        verb.as_str(),
-                        quoted(database, table),
-                        others.join(", ")
-                    ));
+                    statements.push(revocation(verb.as_str(), &place, &others));
                 }
             }
+            let everybody = self.accounts(|_| true);
+            statements.push(revocation(NOBODYS_VERBS, &place, &everybody));
         }
         statements
+    }
+
+    /// The statements that take away rights on the whole database. They can be repeated.
+    fn wide_revocations(&self, pattern: &str) -> [String; 2] {
+        let place = format!("{}.*", quoted(pattern));
+        let everybody = self.accounts(|_| true);
+        ["ALL PRIVILEGES", "GRANT OPTION"].map(|verbs| revocation(verbs, &place, &everybody))
+    }
+
+    fn accounts(&self, is_meant: impl Fn(Program) -> bool) -> String {
+        let programs = Program::ALL.into_iter().filter(|one| is_meant(*one));
+        let accounts = programs.map(|program| self.account(program));
+        accounts.collect::<Vec<_>>().join(", ")
     }
 
     /// All of it as a script for an operator: users with passwords that MySQL makes up and tells once, or tells that they are there.
     pub fn script(&self, database: &str) -> String {
         let mut script = format!(
-            "-- The programs' MySQL users and what each may do in database {database}. Can be repeated.\n\
+            "-- The programs' MySQL users and what each may do in database {database:?}. Can be repeated.\n\
              -- A user that is there keeps its password; a new one's is made up by MySQL and told in the answer.\n"
         );
         let wordless = Self {
@@ -216,24 +235,48 @@ impl Accounts {
             }
         }
         script.push_str("\n-- What users may have had once and have no more.\n");
-        for statement in self.revocations(database) {
+        let tables = TABLES.iter().map(|(table, _)| *table);
+        let wide = patterns(database);
+        let wide = wide.iter().flat_map(|one| self.wide_revocations(one));
+        for statement in self.revocations(database, tables).into_iter().chain(wide) {
             let _ = writeln!(script, "{statement};");
         }
         script
     }
 
-    /// Makes it so in the database of these settings, whose tables must be there. Safe to repeat.
+    /// Makes it so in the database of these settings, whose tables must be there: afterwards the users have these rights in it and no
+    /// others. What they have in other databases, or by a pattern of names that matches this one, is left alone. Safe to repeat.
     ///
     /// # Errors
     /// If MySQL is away, the user of these settings may not do so, or a user whose password is not known is not there.
     pub async fn apply(&self, settings: &MysqlSettings) -> anyhow::Result<()> {
-        let database = database_of(&settings.dsn);
+        let database = &database_of(&settings.dsn)?;
+        let mut conn = connect(settings).await?;
         let mut statements: Vec<String> = Program::ALL
             .into_iter()
             .flat_map(|program| self.grants(program, database))
             .collect();
-        statements.extend(self.revocations(database));
-        self.run(settings, &statements).await
+        let tables = tables(&mut conn).await?;
+        statements.extend(self.revocations(database, tables.iter().map(String::as_str)));
+        self.run(&mut conn, &statements).await?;
+        self.revoke_wide(&mut conn, database).await
+    }
+
+    /// The one who migrates may know the database by one of the two ways to write it alone.
+    async fn revoke_wide(&self, conn: &mut Conn, database: &str) -> anyhow::Result<()> {
+        let mut refusal = None;
+        let mut is_done = false;
+        for pattern in patterns(database) {
+            match self.run(conn, &self.wide_revocations(&pattern)).await {
+                Ok(()) => is_done = true,
+                Err(error) if format!("{error:#}").contains("denied") => refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match refusal {
+            Some(error) if !is_done => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The same for one program.
@@ -246,12 +289,11 @@ impl Accounts {
         program: Program,
         settings: &MysqlSettings,
     ) -> anyhow::Result<()> {
-        let statements = self.grants(program, database_of(&settings.dsn));
-        self.run(settings, &statements).await
+        let statements = self.grants(program, &database_of(&settings.dsn)?);
+        self.run(&mut connect(settings).await?, &statements).await
     }
 
-    async fn run(&self, settings: &MysqlSettings, statements: &[String]) -> anyhow::Result<()> {
-        let mut conn = connect(settings).await?;
+    async fn run(&self, conn: &mut Conn, statements: &[String]) -> anyhow::Result<()> {
         let done = conn.batch_execute(&statements.join(";\n")).await;
         // MySQL quotes what it can not read, and that may be a password.
         let told = done.map_err(|error| anyhow::anyhow!("{}", self.without_passwords(&error)));
@@ -274,8 +316,35 @@ fn verbs(is_meant: impl Fn(Verb) -> bool) -> String {
     verbs.map(Verb::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn quoted(database: &str, table: &str) -> String {
-    format!("`{}`.`{table}`", database.replace('`', "``"))
+fn table_in(database: &str, table: &str) -> String {
+    format!("{}.{}", quoted(database), quoted(table))
+}
+
+fn revocation(verbs: &str, place: &str, accounts: &str) -> String {
+    format!("REVOKE IF EXISTS {verbs} ON {place} FROM {accounts} IGNORE UNKNOWN USER")
+}
+
+/// How rights on a whole database may name it: there `_` and `%` stand for other characters too, unless they are escaped.
+fn patterns(database: &str) -> Vec<String> {
+    let escaped = database.replace('_', "\\_").replace('%', "\\%");
+    let mut patterns = vec![database.to_owned(), escaped];
+    patterns.dedup();
+    patterns
+}
+
+/// Every table that is there, also those without a row in [`TABLES`], which are nobody's.
+async fn tables(conn: &mut Conn) -> anyhow::Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    #[diesel(check_for_backend(diesel::mysql::Mysql))]
+    struct Table {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let query = "SELECT table_name AS name FROM information_schema.tables \
+                 WHERE table_schema = DATABASE() ORDER BY name";
+    let found: QueryResult<Vec<Table>> = diesel::sql_query(query).load(conn).await;
+    let found = found.context("failed to list the tables")?;
+    Ok(found.into_iter().map(|table| table.name).collect())
 }
 
 #[cfg(test)]
@@ -347,6 +416,46 @@ mod tests {
         assert!(accounts.grants(Program::OrderSaga, "shop")[0].ends_with("'other'"));
         let script = accounts.script("shop");
         assert!(!script.contains("hush") && script.contains("RANDOM PASSWORD"));
+        // A name is a word of no statement, and ends no comment.
+        let script = accounts.script("sh`op\nDROP");
+        let comment = script.lines().next().expect("a comment");
+        assert!(
+            comment.starts_with("-- ") && comment.contains(r"sh`op\nDROP"),
+            "{comment}"
+        );
+        assert!(!script.contains("`sh`op"), "{script}");
+    }
+
+    #[test]
+    fn a_right_that_the_table_does_not_name_is_taken_away() {
+        let accounts = Accounts::new("").expect("a prefix");
+        let everybody = "'api'@'%', 'outbox_relay'@'%', 'stock_reservation'@'%', 'order_saga'@'%', 'projector'@'%', 'ops'@'%'";
+        let revoke = |what: &str, users: &str| {
+            format!("REVOKE IF EXISTS {what} FROM {users} IGNORE UNKNOWN USER")
+        };
+        let statements = accounts.revocations("shop", ["parked_records", "old"]);
+        let none = "'api'@'%', 'outbox_relay'@'%'";
+        assert_eq!(
+            statements[0],
+            revoke("SELECT ON `shop`.`parked_records`", none)
+        );
+        for verb in Verb::ALL {
+            let verb = format!("{} ON `shop`.`old`", verb.as_str());
+            assert!(statements.contains(&revoke(&verb, everybody)), "{verb}");
+        }
+        assert!(statements.iter().any(|one| one.contains("DROP, INDEX")));
+        let wide = "ALL PRIVILEGES ON `shop`.*";
+        assert_eq!(
+            accounts.wide_revocations("shop")[0],
+            revoke(wide, everybody)
+        );
+        assert_eq!(patterns("shop"), ["shop"]);
+        assert_eq!(patterns("my_shop"), ["my_shop", "my\\_shop"]);
+        let script = accounts.script("my_shop");
+        for pattern in ["my_shop", "my\\_shop"] {
+            let wide = revoke(&format!("ALL PRIVILEGES ON `{pattern}`.*"), everybody);
+            assert!(script.contains(&wide), "{script}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use diesel::QueryableByName;
 use diesel_async::{AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::connect::{database_of, quoted};
 use super::{Conn, connect};
 use crate::runtime::settings::MysqlSettings;
 
@@ -13,7 +14,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 /// Makes the DSN's database if it is not there and the user may make it; else the first real connection says what is wrong.
 pub async fn create_database(settings: &MysqlSettings) {
     let dsn = settings.dsn.split('?').next().unwrap_or_default();
-    let Some((server, name)) = dsn.rsplit_once('/') else {
+    let (Some((server, _)), Ok(name)) = (dsn.rsplit_once('/'), database_of(&settings.dsn)) else {
         return;
     };
     let on_server = MysqlSettings {
@@ -23,10 +24,10 @@ pub async fn create_database(settings: &MysqlSettings) {
     let Ok(mut conn) = connect(&on_server).await else {
         return;
     };
-    let quoted = name.replace('`', "``");
+    let quoted = quoted(&name);
     let created = conn
         .batch_execute(&format!(
-            "CREATE DATABASE IF NOT EXISTS `{quoted}` CHARACTER SET utf8mb4"
+            "CREATE DATABASE IF NOT EXISTS {quoted} CHARACTER SET utf8mb4"
         ))
         .await;
     if let Err(error) = created {

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use shop_core::db::grants::{Accounts, TABLES, Verb, may};
-use shop_core::db::{Conn, connect};
+use shop_core::db::{Conn, connect, database_of};
 use shop_core::runtime::Program;
+use shop_core::runtime::settings::MysqlSettings;
 use shop_core::testkit::TestDb;
 
 #[derive(QueryableByName)]
@@ -17,6 +18,16 @@ struct Column {
     table: String,
     #[diesel(sql_type = Text)]
     column: String,
+}
+
+/// A right, and the table, column or `*` that it is on.
+#[derive(QueryableByName)]
+#[diesel(check_for_backend(diesel::mysql::Mysql))]
+struct Grant {
+    #[diesel(sql_type = Text)]
+    place: String,
+    #[diesel(sql_type = Text)]
+    verb: String,
 }
 
 /// Every table, with a column that can be written.
@@ -119,37 +130,80 @@ async fn every_program_may_do_what_it_must_and_nothing_else() {
     );
 }
 
+/// The name of a user in an address.
+fn user_of(settings: &MysqlSettings) -> &str {
+    let (user, _) = settings.dsn["mysql://".len()..]
+        .split_once(':')
+        .expect("a user");
+    user
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn granting_again_takes_away_what_was_granted_by_hand() {
     let db = TestDb::new().await;
     let settings = db.settings_as(Program::Projector).await;
-    let user = settings.dsn["mysql://".len()..]
-        .split(':')
-        .next()
-        .expect("a user");
+    let user = user_of(&settings);
     let prefix = user.strip_suffix("projector").expect("its name");
-    let grant = format!("GRANT SELECT, INSERT ON users TO '{user}'@'%'");
-    admin(&db)
-        .await
-        .batch_execute(&grant)
-        .await
-        .expect("a grant");
-    let read = "SELECT * FROM users LIMIT 0";
-    let mut conn = connect(&settings).await.expect("it may come in");
-    assert!(!is_denied(&mut conn, read).await);
-
-    // Users that are not there have nothing to lose.
     let accounts = Accounts::new(prefix).expect("a prefix");
-    let database = settings.dsn.rsplit('/').next().expect("a database");
-    let revocations = accounts.revocations(database).join("; ");
     let mut admin = admin(&db).await;
-    admin.batch_execute(&revocations).await.expect("revoked");
-    assert!(is_denied(&mut conn, read).await);
-    let parked = "SELECT * FROM parked_records LIMIT 0";
-    assert!(!is_denied(&mut conn, parked).await, "its own is gone");
 
     // Without a password a user that is not there is no user.
     let error = accounts.apply(db.settings()).await;
     let error = format!("{:#}", error.expect_err("five users are missing"));
     assert!(error.contains("CREATE USER"), "{error}");
+    for program in Program::ALL {
+        db.settings_as(program).await;
+    }
+
+    let database = database_of(&settings.dsn).expect("a database");
+    let escaped = database.replace('_', "\\_");
+    let account = format!("'{user}'@'%'");
+    let statements = [
+        "SELECT * FROM users LIMIT 0",
+        "UPDATE orders SET status = status WHERE FALSE",
+        "SELECT * FROM unknown_table LIMIT 0",
+        "DELETE FROM outbox WHERE FALSE",
+        "UPDATE products SET name = name WHERE FALSE",
+    ];
+    let unknown = admin.batch_execute("CREATE TABLE unknown_table (id INT)");
+    unknown.await.expect("a table");
+
+    // On the whole database, as people write its name and as tools do; the server looks at one of them.
+    for wide in [&database, &escaped] {
+        for planted in [
+            format!("GRANT SELECT, INSERT, DROP ON users TO {account}"),
+            format!("GRANT UPDATE (status) ON orders TO {account}"),
+            format!("GRANT SELECT ON unknown_table TO {account}"),
+            format!("GRANT SELECT, UPDATE, DELETE ON `{wide}`.* TO {account} WITH GRANT OPTION"),
+        ] {
+            let done = admin.batch_execute(&planted).await;
+            done.expect("a grant");
+        }
+        let mut conn = connect(&settings).await.expect("it may come in");
+        for statement in statements {
+            assert!(!is_denied(&mut conn, statement).await, "{statement}");
+        }
+
+        let applied = accounts.apply(db.settings()).await;
+        applied.expect("all users are there");
+        // Rights on a database are looked up when a connection is opened.
+        let mut conn = connect(&settings).await.expect("it may come in");
+        for statement in statements.into_iter().chain(["TRUNCATE users"]) {
+            assert!(is_denied(&mut conn, statement).await, "{statement}");
+        }
+        let parked = "SELECT * FROM parked_records LIMIT 0";
+        assert!(!is_denied(&mut conn, parked).await, "its own is gone");
+        let given: Vec<Grant> = diesel::sql_query(
+            "SELECT table_name AS place, privilege_type AS verb FROM information_schema.table_privileges \
+             UNION ALL SELECT '*', privilege_type FROM information_schema.schema_privileges \
+             UNION ALL SELECT column_name, privilege_type FROM information_schema.column_privileges",
+        )
+        .load(&mut conn)
+        .await
+        .expect("its rights");
+        let given: BTreeSet<(String, String)> =
+            given.into_iter().map(|one| (one.place, one.verb)).collect();
+        let meant = Verb::ALL.map(|verb| ("parked_records".to_owned(), verb.as_str().to_owned()));
+        assert_eq!(given, BTreeSet::from(meant));
+    }
 }
