@@ -1,8 +1,9 @@
 //! The programs' users in MySQL as `lab/run` has them: made on servers of this project, left alone on others, missed on an old volume.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 const OWN: &str = "mysql://shop:shop@127.0.0.1:43306/shop";
 const GIVEN: &str = "mysql://ann:hush@db.example/shop";
@@ -34,24 +35,45 @@ impl State {
         std::fs::set_permissions(self.0.join(name), mode).expect("it is ours");
     }
 
-    /// What a script of the lab says, on the server of this address.
-    fn says(&self, script: &str, arguments: &[&str], dsn: &str) -> String {
-        let output = Command::new(lab().join(script))
-            .args(arguments)
+    /// A script of the lab, on the server of this address, with the test's own programs before others.
+    fn script(&self, script: &str, dsn: &str) -> Command {
+        let path = [self.0.join("debug"), "/usr/bin".into(), "/bin".into()];
+        let mut command = Command::new(lab().join(script));
+        command
+            .env("PATH", std::env::join_paths(path).expect("a path"))
             .env("SHOP_STATE", &self.0)
+            .env("SHOP_CACHE", &self.0)
             .env("CARGO_TARGET_DIR", &self.0)
             .env("MYSQL_DSN", dsn)
             .env("KAFKA_BROKERS", "127.0.0.1:49092")
             .env("MONGO_URI", "mongodb://127.0.0.1:47017/shop")
             .env("SHOP_MYSQL_PORT", "43306")
             .env("SHOP_KAFKA_PORT", "49092")
-            .env("SHOP_MONGO_PORT", "47017")
-            .output()
-            .expect("the script starts");
-        assert!(output.status.success(), "{script}: {output:?}");
-        let said = [output.stdout, output.stderr].concat();
-        String::from_utf8(said).expect("text")
+            .env("SHOP_MONGO_PORT", "47017");
+        command
     }
+
+    /// A function of the engines' scripts.
+    fn in_engines(&self, parts: &[&str], function: &str) -> Output {
+        let sources = parts.iter().map(|part| format!("source ./{part}.sh; "));
+        let script = sources.collect::<String>() + function;
+        let mut command = self.script("/bin/bash", OWN);
+        command.current_dir(lab().join("engines"));
+        let output = command.args(["-euc", &script]).output();
+        output.expect("bash starts")
+    }
+
+    /// What a script says when all goes well.
+    fn says(&self, script: &str, arguments: &[&str], dsn: &str) -> String {
+        let output = self.script(script, dsn).args(arguments).output();
+        let output = output.expect("the script starts");
+        assert!(output.status.success(), "{script}: {output:?}");
+        said(output)
+    }
+}
+
+fn said(output: Output) -> String {
+    String::from_utf8([output.stdout, output.stderr].concat()).expect("text")
 }
 
 impl Drop for State {
@@ -84,6 +106,28 @@ fn a_server_of_ours_gets_users_with_passwords_that_nobody_else_has() {
     assert!(passwords.lines().all(|line| line.len() > 32), "{passwords}");
     state.says("run/run", &["migrate"], OWN);
     assert_eq!(state.read("mysql-passwords"), Some(passwords), "once");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_changed() {
+    let state = State::new("port");
+    state.program("debug/make", "");
+    let parts = ["settings", "tools", "golang"];
+    let supervisor = said(state.in_engines(&parts, "go_program process-compose"));
+    std::fs::create_dir_all(state.0.join("bin")).expect("a directory");
+    state.program(&supervisor, "");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("its address").port().to_string();
+    let mut run = state.script("run/run", OWN);
+    run.args(["--with-engines", "api"])
+        .env("SHOP_API_PORT", &port);
+    let said = said(run.output().expect("the script starts"));
+    assert!(
+        said.contains(&format!("port {port} for api is taken")),
+        "{said}"
+    );
+    assert!(!said.contains("migrat"), "{said}");
+    assert_eq!(state.read("mysql-passwords"), None);
 }
 
 /// Its server may be the one of `docker compose up`, whose programs go on logging in with what the file says.
@@ -134,19 +178,9 @@ fn docker_says(test: &str, users: &str, grants: &str, tables: &str) -> String {
             esac"#
         ),
     );
-    let path = std::env::join_paths([state.0.join("debug"), "/usr/bin".into(), "/bin".into()]);
-    let output = Command::new("bash")
-        .args([
-            "-euc",
-            r#"for part in settings tools docker; do source "$0/$part.sh"; done; docker_up"#,
-        ])
-        .arg(lab().join("engines"))
-        .env("SHOP_STATE", &state.0)
-        .env("PATH", path.expect("a path"))
-        .output()
-        .expect("bash starts");
+    let output = state.in_engines(&["settings", "tools", "docker"], "docker_up");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stderr).expect("text")
+    said(output)
 }
 
 #[test]
