@@ -123,11 +123,14 @@ async fn converse(
         }
     })
     .await;
-    if let Some(Happens::Sends(_)) = ended {
+    if let Some(Happens::Sends(_) | Happens::Unread(_)) = ended {
         metrics::counter!(HTTP_REFUSED, "reason" => "slow").increment(1);
-        if let Some(line) = connection.take() {
-            say_last(line.stream, TOO_SLOW);
-        }
+    }
+    // Who has not read its answer would take what is said for a part of it.
+    if let Some(Happens::Sends(_)) = ended
+        && let Some(line) = connection.take()
+    {
+        say_last(line.stream, TOO_SLOW);
     }
 }
 
@@ -203,5 +206,85 @@ impl HttpBody for Lasting {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shop_core::runtime::Settings;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+    use tokio::task::JoinHandle;
+    use tokio::time::{resume, sleep};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_millis(100),
+        idle: Duration::from_secs(10),
+    };
+    /// Bytes of an answer that does not fit into what the system holds for a client.
+    const ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+    /// A client, and the conversation with it.
+    async fn client(shutdown: &Shutdown) -> (TcpStream, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 * 1024).expect("a buffer");
+        let (client, server) = tokio::join!(socket.connect(address), listener.accept());
+        let (client, (stream, peer)) = (client.expect("connected"), server.expect("accepted"));
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        let seat = Seats::new(&settings.edge.http).take(peer.ip());
+        let seat = seat.expect("a seat");
+        let router = Router::new().fallback(async || "x".repeat(ANSWER_BYTES));
+        let line = Line { stream, seat };
+        let conversation = converse(line, peer, router, PATIENCE, shutdown.clone());
+        (client, tokio::spawn(conversation))
+    }
+
+    /// One that asks and does not read, and begins to ask for more.
+    async fn deaf(shutdown: &Shutdown) -> (TcpStream, JoinHandle<()>) {
+        let (mut client, conversation) = client(shutdown).await;
+        for words in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "G"] {
+            client.write_all(words.as_bytes()).await.expect("said");
+            sleep(Duration::from_millis(1)).await; // heard
+        }
+        (client, conversation)
+    }
+
+    /// The body of what a client is told until the connection ends.
+    async fn told(mut client: TcpStream) -> Vec<u8> {
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.expect("all of it");
+        let head = told.windows(4).position(|four| four == b"\r\n\r\n");
+        told.split_off(head.expect("a head") + 4)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_said_into_an_answer_that_is_read_slowly() {
+        let (client, conversation) = deaf(&Shutdown::new()).await;
+        sleep(5 * PATIENCE.head).await;
+        assert!(!conversation.is_finished());
+        resume(); // reading takes time of its own
+        let told = told(client).await;
+        let (answer, last) = told.split_at(ANSWER_BYTES);
+        assert!(answer.iter().all(|byte| *byte == b'x'));
+        assert_eq!(last, TOO_SLOW, "now the next head has its time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_given_up_without_a_word() {
+        let (client, conversation) = deaf(&Shutdown::new()).await;
+        let begun = Instant::now();
+        conversation.await.expect("no panic");
+        assert!(begun.elapsed() > PATIENCE.idle / 2);
+        assert!(begun.elapsed() < 2 * PATIENCE.idle);
+        resume();
+        let told = told(client).await;
+        assert!(told.len() < ANSWER_BYTES);
+        assert!(told.iter().all(|byte| *byte == b'x'));
     }
 }

@@ -163,7 +163,8 @@ pub async fn carry(State(tasks): State<TaskTracker>, request: Request, next: Nex
     else {
         return response;
     };
-    let connection = connection.filter(|_| lasts);
+    // Not in the middle of an answer that its client still reads.
+    let connection = connection.filter(|connection| lasts && !connection.pulse().is_unread());
     let Some(line) = connection.and_then(|connection| connection.take()) else {
         let (events, unsent) = mpsc::channel(UNSENT);
         *response.body_mut() = body(unsent);

@@ -60,6 +60,15 @@ impl Connection {
         &self.0.pulse
     }
 
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(_)) => self.0.pulse.took(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.0.pulse.takes_no_more(),
+        }
+        written
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Line>> {
         self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,7 +101,7 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut *self.lock() {
-            Some(line) => Pin::new(&mut line.stream).poll_write(cx, buf),
+            Some(line) => self.note(Pin::new(&mut line.stream).poll_write(cx, buf)),
             None => Poll::Ready(Ok(buf.len())),
         }
     }
@@ -103,7 +112,7 @@ impl AsyncWrite for Connection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut *self.lock() {
-            Some(line) => Pin::new(&mut line.stream).poll_write_vectored(cx, bufs),
+            Some(line) => self.note(Pin::new(&mut line.stream).poll_write_vectored(cx, bufs)),
             None => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
         }
     }
@@ -113,6 +122,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.pulse.has_taken_all(); // the server asks once it has nothing left to write
         match &mut *self.lock() {
             Some(line) => Pin::new(&mut line.stream).poll_flush(cx),
             None => Poll::Ready(Ok(())),

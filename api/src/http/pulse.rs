@@ -9,6 +9,8 @@ const BEGINS: u64 = 0;
 const WAITS: u64 = 1;
 const SENDS: u64 = 2;
 const SERVED: u64 = 3;
+/// Of what is answered.
+const NONE_WAITS: u64 = 0;
 /// Bits that say what happens; the others say since when.
 const KIND: u64 = 0b11;
 
@@ -18,6 +20,8 @@ pub struct Pulse {
     begun: Instant,
     /// Microseconds since then, and a kind.
     now: AtomicU64,
+    /// Microseconds from then until the client last took something of what it is answered; 0 while nothing waits for it.
+    taken: AtomicU64,
 }
 
 /// What happens on a connection.
@@ -31,6 +35,8 @@ pub enum Happens {
     Sends(Instant),
     /// A request is answered.
     Served,
+    /// What was answered waits for the client, which has taken nothing of it since then.
+    Unread(Instant),
 }
 
 /// How long things may take.
@@ -38,7 +44,7 @@ pub enum Happens {
 pub struct Patience {
     /// The head of a request.
     pub head: Duration,
-    /// The pause between two requests.
+    /// The pause between two requests, and that of a client which reads an answer.
     pub idle: Duration,
 }
 
@@ -48,6 +54,7 @@ impl Pulse {
         Self {
             begun: Instant::now(),
             now: AtomicU64::new(BEGINS),
+            taken: AtomicU64::new(NONE_WAITS),
         }
     }
 
@@ -70,8 +77,42 @@ impl Pulse {
         self.note(WAITS);
     }
 
+    /// The client took some of what it is answered.
+    pub fn took(&self) {
+        if self.is_unread() {
+            self.taken.store(self.micros().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// The client takes no more for now, and something waits for it.
+    pub fn takes_no_more(&self) {
+        if !self.is_unread() {
+            self.taken.store(self.micros().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing waits for the client any more. Only now its times begin: until then it was not its turn.
+    pub fn has_taken_all(&self) {
+        if self.is_unread() {
+            self.taken.store(NONE_WAITS, Ordering::Relaxed);
+            match self.now.load(Ordering::Relaxed) & KIND {
+                kind @ (WAITS | SENDS) => self.note(kind),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether something that was answered waits for the client.
+    pub fn is_unread(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) != NONE_WAITS
+    }
+
     /// What happens.
     pub fn now(&self) -> Happens {
+        let taken = self.taken.load(Ordering::Relaxed);
+        if taken != NONE_WAITS {
+            return Happens::Unread(self.begun + Duration::from_micros(taken));
+        }
         let now = self.now.load(Ordering::Relaxed);
         let since = || self.begun + Duration::from_micros(now >> KIND.count_ones());
         match now & KIND {
@@ -83,9 +124,12 @@ impl Pulse {
     }
 
     fn note(&self, kind: u64) {
-        let since = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or_default();
-        let now = (since << KIND.count_ones()) | kind;
+        let now = (self.micros() << KIND.count_ones()) | kind;
         self.now.store(now, Ordering::Relaxed);
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or_default()
     }
 }
 
@@ -93,7 +137,7 @@ impl Happens {
     /// Until when it may; `None` if somebody else sees to that.
     pub fn due(self, patience: Patience) -> Option<Instant> {
         match self {
-            Self::Waits(since) => Some(since + patience.idle),
+            Self::Waits(since) | Self::Unread(since) => Some(since + patience.idle),
             Self::Begins(since) | Self::Sends(since) => Some(since + patience.head),
             Self::Served => None,
         }
@@ -104,15 +148,16 @@ impl Happens {
 mod tests {
     use super::*;
 
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+    };
+
     #[tokio::test(start_paused = true)]
     async fn a_head_has_its_time_from_its_first_byte_and_a_pause_from_the_last_answer() {
-        let patience = Patience {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-        };
         let second = Duration::from_secs(1);
         let begun = Instant::now();
-        let due = |pulse: &Pulse| pulse.now().due(patience).map(|due| due - begun);
+        let due = |pulse: &Pulse| pulse.now().due(PATIENCE).map(|due| due - begun);
         let pulse = Pulse::new();
         assert_eq!(due(&pulse), Some(10 * second));
         tokio::time::advance(second).await;
@@ -129,5 +174,33 @@ mod tests {
         tokio::time::advance(second).await;
         pulse.heard();
         assert_eq!(due(&pulse), Some(13 * second));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn while_an_answer_is_unread_only_the_pause_since_its_last_byte_counts() {
+        let second = Duration::from_secs(1);
+        let begun = Instant::now();
+        let due = |pulse: &Pulse| pulse.now().due(PATIENCE).map(|due| due - begun);
+        let pulse = Pulse::new();
+        pulse.serves();
+        pulse.took();
+        assert_eq!(due(&pulse), None, "nothing waits");
+        tokio::time::advance(second).await;
+        pulse.takes_no_more();
+        pulse.has_served();
+        tokio::time::advance(second).await;
+        pulse.heard();
+        pulse.takes_no_more();
+        assert!(matches!(pulse.now(), Happens::Unread(_)), "not its turn");
+        assert_eq!(due(&pulse), Some(76 * second));
+        tokio::time::advance(second).await;
+        pulse.took();
+        assert_eq!(due(&pulse), Some(78 * second));
+        tokio::time::advance(second).await;
+        pulse.has_taken_all();
+        assert!(matches!(pulse.now(), Happens::Sends(_)));
+        assert_eq!(due(&pulse), Some(14 * second), "its turn begins");
+        tokio::time::advance(second).await;
+        pulse.has_taken_all();
+        assert_eq!(due(&pulse), Some(14 * second), "nothing has waited");
     }
 }

@@ -239,7 +239,7 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// `HTTP_READ_TIMEOUT`: how long a request's head may take, and its body.
     pub read_timeout: Duration,
-    /// `HTTP_IDLE_TIMEOUT`: how long a connection waits for another request.
+    /// `HTTP_IDLE_TIMEOUT`: how long a connection waits for another request, or for its client to take some of an answer.
     pub idle_timeout: Duration,
     /// `HTTP_CONNECTIONS`: at most.
     pub connections: usize,

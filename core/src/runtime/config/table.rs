@@ -256,7 +256,7 @@ settings! {
     HTTP_READ_TIMEOUT = Value("10s"), Time(ms(10), s(5 * MINUTE)), API,
         "How long a client may take to send the head of a request, and how long its body; a slower one is closed with 408";
     HTTP_IDLE_TIMEOUT = Value("75s"), Time(ms(10), s(60 * MINUTE)), API,
-        "How long a connection is kept for another request";
+        "How long a connection is kept for another request, or for a client that takes nothing of its answer";
     HTTP_CONNECTIONS = Value("30000"), Number(1, 10_000_000), API,
         "Connections that one process has open, at most, sockets and event streams among them; more are closed with 503. It needs as many open files (ulimit -n)";
     HTTP_CONNECTIONS_PER_ADDRESS = Value("2000"), Number(1, 10_000_000), API,
