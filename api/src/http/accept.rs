@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use super::connection::{Connection, Line};
-use super::pulse::{Happens, Patience};
+use super::pulse::{Ends, Happens, Patience};
 use super::seats::Seats;
 
 /// Bytes of a request's head, at most; a larger one is refused with 431.
@@ -53,6 +53,7 @@ pub async fn serve(
     let patience = Patience {
         head: settings.read_timeout,
         idle: settings.idle_timeout,
+        drain: settings.drain,
     };
     let connections = TaskTracker::new();
     loop {
@@ -97,10 +98,10 @@ async fn converse(
     let mut conversation = pin!(http.serve_connection(io, answers).with_upgrades());
     let mut stop = pin!(shutdown.requested());
     let mut timer = pin!(sleep_until(Instant::now() + patience.head));
-    let mut is_stopping = false;
+    let mut ends = Ends::new(patience);
     let ended = poll_fn(|cx| {
-        if !is_stopping && stop.as_mut().poll(cx).is_ready() {
-            is_stopping = true;
+        if !ends.is_stopping() && stop.as_mut().poll(cx).is_ready() {
+            ends.stop();
             conversation.as_mut().graceful_shutdown();
         }
         if conversation.as_mut().poll(cx).is_ready() {
@@ -108,7 +109,7 @@ async fn converse(
         }
         loop {
             let happens = connection.pulse().now();
-            let due = happens.due(patience);
+            let due = ends.due(happens);
             // One that is set too early wakes this once for nothing, which costs less than setting it anew for every request.
             if due.is_some_and(|due| due < timer.deadline()) || timer.is_elapsed() {
                 let now = Instant::now();
@@ -213,10 +214,10 @@ impl HttpBody for Lasting {
 mod tests {
     use std::time::Duration;
 
+    use futures::future::BoxFuture;
     use shop_core::runtime::Settings;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpSocket;
-    use tokio::task::JoinHandle;
     use tokio::time::{resume, sleep};
 
     use super::*;
@@ -224,12 +225,13 @@ mod tests {
     const PATIENCE: Patience = Patience {
         head: Duration::from_millis(100),
         idle: Duration::from_secs(10),
+        drain: Duration::from_millis(50),
     };
     /// Bytes of an answer that does not fit into what the system holds for a client.
     const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-    /// A client, and the conversation with it.
-    async fn client(shutdown: &Shutdown) -> (TcpStream, JoinHandle<()>) {
+    /// A client, and the conversation with it, which is yet to begin.
+    async fn client(shutdown: &Shutdown) -> (TcpStream, BoxFuture<'static, ()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -242,17 +244,15 @@ mod tests {
         let router = Router::new().fallback(async || "x".repeat(ANSWER_BYTES));
         let line = Line { stream, seat };
         let conversation = converse(line, peer, router, PATIENCE, shutdown.clone());
-        (client, tokio::spawn(conversation))
+        (client, Box::pin(conversation))
     }
 
-    /// One that asks and does not read, and begins to ask for more.
-    async fn deaf(shutdown: &Shutdown) -> (TcpStream, JoinHandle<()>) {
-        let (mut client, conversation) = client(shutdown).await;
+    /// Asks, begins to ask for more, and reads nothing.
+    async fn ask(client: &mut TcpStream) {
         for words in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "G"] {
             client.write_all(words.as_bytes()).await.expect("said");
             sleep(Duration::from_millis(1)).await; // heard
         }
-        (client, conversation)
     }
 
     /// The body of what a client is told until the connection ends.
@@ -265,7 +265,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_said_into_an_answer_that_is_read_slowly() {
-        let (client, conversation) = deaf(&Shutdown::new()).await;
+        let (mut client, conversation) = client(&Shutdown::new()).await;
+        let conversation = tokio::spawn(conversation);
+        ask(&mut client).await;
         sleep(5 * PATIENCE.head).await;
         assert!(!conversation.is_finished());
         resume(); // reading takes time of its own
@@ -277,7 +279,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_read_is_given_up_without_a_word() {
-        let (client, conversation) = deaf(&Shutdown::new()).await;
+        let (mut client, conversation) = client(&Shutdown::new()).await;
+        let conversation = tokio::spawn(conversation);
+        ask(&mut client).await;
         let begun = Instant::now();
         conversation.await.expect("no panic");
         assert!(begun.elapsed() > PATIENCE.idle / 2);
@@ -286,5 +290,21 @@ mod tests {
         let told = told(client).await;
         assert!(told.len() < ANSWER_BYTES);
         assert!(told.iter().all(|byte| *byte == b'x'));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_nobody_is_waited_for_longer_than_a_moment() {
+        let shutdown = Shutdown::new();
+        let (_silent, silence) = client(&shutdown).await;
+        let (mut slow, head) = client(&shutdown).await;
+        let (mut deaf, answer) = client(&shutdown).await;
+        let conversations = [silence, head, answer].map(tokio::spawn);
+        slow.write_all(b"GET / HT").await.expect("said");
+        ask(&mut deaf).await;
+        let begun = Instant::now();
+        shutdown.request();
+        for conversation in conversations {
+            conversation.await.expect("no panic");
+        }
+        assert!(begun.elapsed() < PATIENCE.head - PATIENCE.drain / 2);
     }
 }

@@ -46,6 +46,8 @@ pub struct Patience {
     pub head: Duration,
     /// The pause between two requests, and that of a client which reads an answer.
     pub idle: Duration,
+    /// All that is the client's turn, once the program stops.
+    pub drain: Duration,
 }
 
 impl Pulse {
@@ -134,13 +136,55 @@ impl Pulse {
 }
 
 impl Happens {
-    /// Until when it may; `None` if somebody else sees to that.
+    /// Until when it may, by itself; `None` if somebody else sees to that.
     pub fn due(self, patience: Patience) -> Option<Instant> {
         match self {
             Self::Waits(since) | Self::Unread(since) => Some(since + patience.idle),
             Self::Begins(since) | Self::Sends(since) => Some(since + patience.head),
             Self::Served => None,
         }
+    }
+}
+
+/// Until when what happens may go on, whether the program stops or not.
+#[derive(Debug)]
+pub struct Ends {
+    patience: Patience,
+    is_stopping: bool,
+    /// Once the program stops: until when the client may have its turn.
+    leave_by: Option<Instant>,
+}
+
+impl Ends {
+    /// With so much patience, for a program that runs.
+    pub const fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            is_stopping: false,
+            leave_by: None,
+        }
+    }
+
+    /// Whether the program stops.
+    pub const fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
+    /// It does.
+    pub const fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Until when it may; `None` if somebody else sees to that. A client that takes a little of its answer again and again gains
+    /// nothing by it when the program stops.
+    pub fn due(&mut self, happens: Happens) -> Option<Instant> {
+        let due = happens.due(self.patience);
+        if !self.is_stopping {
+            return due;
+        }
+        let drain = self.patience.drain;
+        self.leave_by = due.map(|_| self.leave_by.unwrap_or_else(|| Instant::now() + drain));
+        due.min(self.leave_by)
     }
 }
 
@@ -151,6 +195,7 @@ mod tests {
     const PATIENCE: Patience = Patience {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
+        drain: Duration::from_secs(2),
     };
 
     #[tokio::test(start_paused = true)]
@@ -202,5 +247,25 @@ mod tests {
         tokio::time::advance(second).await;
         pulse.has_taken_all();
         assert_eq!(due(&pulse), Some(14 * second), "nothing has waited");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_a_turn_of_the_client_is_short_whatever_it_does() {
+        let second = Duration::from_secs(1);
+        let begun = Instant::now();
+        let mut ends = Ends::new(PATIENCE);
+        let mut due = |happens| ends.due(happens).map(|due| due - begun);
+        assert_eq!(due(Happens::Unread(begun)), Some(75 * second));
+        ends.stop();
+        let mut due = |happens| ends.due(happens).map(|due| due - begun);
+        for happens in [Happens::Begins, Happens::Sends, Happens::Waits] {
+            assert_eq!(due(happens(begun)), Some(2 * second));
+        }
+        tokio::time::advance(second).await;
+        assert_eq!(due(Happens::Unread(Instant::now())), Some(2 * second));
+        assert_eq!(due(Happens::Served), None);
+        tokio::time::advance(second).await;
+        assert_eq!(due(Happens::Unread(begun)), Some(4 * second), "a new turn");
+        tokio::time::advance(second).await;
+        assert_eq!(due(Happens::Unread(Instant::now())), Some(4 * second));
     }
 }

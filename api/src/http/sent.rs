@@ -7,7 +7,9 @@ use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::stream::StreamExt as _;
-use tokio::time::timeout;
+use shop_core::runtime::Shutdown;
+use shop_core::runtime::settings::HttpSettings;
+use tokio::time::{sleep, timeout};
 
 use super::Edge;
 
@@ -26,12 +28,23 @@ impl FromRequest<Edge> for Sent {
         let http = &edge.settings.http;
         let (parts, body) = request.into_parts();
         let read = read(&parts.headers, body, http.body_bytes);
-        Ok(Self(timeout(http.read_timeout, read).await.unwrap_or_else(
-            |_| {
-                let problem = format!("the body did not come within {:?}", http.read_timeout);
-                Err((StatusCode::REQUEST_TIMEOUT, problem))
-            },
-        )))
+        Ok(Self(tokio::select! {
+            biased; // most are there at once
+            read = read => read,
+            problem = late(http, &edge.shutdown) => Err((StatusCode::REQUEST_TIMEOUT, problem)),
+        }))
+    }
+}
+
+/// Waits until a body is late, and says why; sooner when the program stops.
+async fn late(http: &HttpSettings, shutdown: &Shutdown) -> String {
+    let stopping = async {
+        shutdown.requested().await;
+        sleep(http.drain).await;
+    };
+    match timeout(http.read_timeout, stopping).await {
+        Ok(()) => "the program is stopping, and the body did not come".to_owned(),
+        Err(_) => format!("the body did not come within {:?}", http.read_timeout),
     }
 }
 
@@ -90,6 +103,8 @@ async fn pass_over(mut chunks: BodyDataStream, announced: usize) {
 #[cfg(test)]
 mod tests {
     use futures::stream;
+    use shop_core::runtime::Settings;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -130,5 +145,19 @@ mod tests {
     async fn a_body_that_is_too_large_is_not_waited_for() {
         let endless = stream::iter([Ok::<_, Infallible>("x".repeat(11))]).chain(stream::pending());
         assert_eq!(sent(Body::from_stream(endless)).await, Err(413));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_less_time_when_the_program_stops() {
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        let (http, shutdown) = (settings.edge.http, Shutdown::new());
+        let begun = Instant::now();
+        let problem = late(&http, &shutdown).await;
+        assert!(problem.ends_with("within 10s"), "{problem}");
+        assert_eq!(begun.elapsed(), http.read_timeout);
+        shutdown.request();
+        let begun = Instant::now();
+        let problem = late(&http, &shutdown).await;
+        assert!(problem.contains("stopping"), "{problem}");
+        assert_eq!(begun.elapsed(), http.drain);
     }
 }

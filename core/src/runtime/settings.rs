@@ -241,6 +241,8 @@ pub struct HttpSettings {
     pub read_timeout: Duration,
     /// `HTTP_IDLE_TIMEOUT`: how long a connection waits for another request, or for its client to take some of an answer.
     pub idle_timeout: Duration,
+    /// A fifth of `SHUTDOWN_GRACE`: how long a client's head, its body or its reading of an answer is waited for when the program stops.
+    pub drain: Duration,
     /// `HTTP_CONNECTIONS`: at most.
     pub connections: usize,
     /// `HTTP_CONNECTIONS_PER_ADDRESS`: at most.

@@ -143,6 +143,7 @@ impl Settings {
                     body_bytes: reader.number(&table::HTTP_BODY_BYTES),
                     read_timeout: reader.time(&table::HTTP_READ_TIMEOUT),
                     idle_timeout: reader.time(&table::HTTP_IDLE_TIMEOUT),
+                    drain: shutdown_grace / 5,
                     connections: reader.number(&table::HTTP_CONNECTIONS),
                     connections_per_address: reader.number(&table::HTTP_CONNECTIONS_PER_ADDRESS),
                     trusted_proxies: reader.simple(&table::TRUSTED_PROXIES, parse::networks),

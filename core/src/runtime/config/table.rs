@@ -302,5 +302,5 @@ settings! {
     IDEMPOTENCY_TTL = Value("24h"), Time(s(1), s(30 * DAY)), &[Program::Api, Program::OutboxRelay],
         "How long a mutation that is sent again with the same idempotencyKey is not made again";
     SHUTDOWN_GRACE = Value("10s"), Time(ms(50), s(10 * MINUTE)), ALL_PROGRAMS,
-        "How long a program that was asked to stop may take to finish what it has in hand";
+        "How long a program that was asked to stop may take to finish what it has in hand; a client that is slow to send a request, or to read an answer, has a fifth of it";
 }

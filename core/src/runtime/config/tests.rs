@@ -79,6 +79,7 @@ fn without_an_environment_the_defaults_hold() {
     assert!(settings.edge.hosts.is_empty() && settings.edge.origins.is_empty());
     assert_eq!(settings.edge.answer_bytes, 4 * 1024 * 1024);
     assert_eq!(settings.edge.http.body_bytes, 128 * 1024);
+    assert_eq!(settings.edge.http.drain, Duration::from_secs(2));
     assert_eq!(settings.edge.socket.message_bytes, 128 * 1024);
     assert!(settings.edge.http.trusted_proxies.is_empty());
     assert_eq!(settings.edge.socket.subscriptions, 100);
