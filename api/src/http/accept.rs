@@ -291,6 +291,7 @@ mod tests {
         assert!(told.len() < ANSWER_BYTES);
         assert!(told.iter().all(|byte| *byte == b'x'));
     }
+
     #[tokio::test(start_paused = true)]
     async fn when_the_program_stops_nobody_is_waited_for_longer_than_a_moment() {
         let shutdown = Shutdown::new();

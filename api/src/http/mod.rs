@@ -53,7 +53,7 @@ use tokio::net::TcpListener;
 use self::execute::Engine;
 use self::gate::Gate;
 use self::operations::Operations;
-use self::places::Places;
+use self::places::Halls;
 use self::rate::Rates;
 use self::stream::Streams;
 use crate::identity::Verifier;
@@ -68,7 +68,7 @@ struct Edge {
     verifier: Verifier,
     operations: Operations,
     /// Sockets, and streams of many operations.
-    sockets: Places,
+    sockets: Halls,
     streams: Streams,
     settings: Arc<EdgeSettings>,
     shutdown: Shutdown,
@@ -85,7 +85,7 @@ pub fn router(
     let engine = engine.at_once(settings.http.requests_at_once);
     let edge = Edge {
         operations: Operations::new(engine.clone(), settings),
-        sockets: Places::new(settings.sockets),
+        sockets: Halls::new(settings.sockets),
         streams: Streams::default(),
         settings: Arc::new(settings.clone()),
         engine,
@@ -130,7 +130,7 @@ pub async fn serve(
     settings: &EdgeSettings,
     shutdown: &Shutdown,
 ) {
-    for reason in ["rate", "overload", "connections", "slow"] {
+    for reason in ["rate", "overload", "connections", "sockets", "slow"] {
         metrics::counter!(HTTP_REFUSED, "reason" => reason).increment(0);
     }
     accept::serve(listener, &router, &settings.http, shutdown).await;

@@ -220,6 +220,7 @@ mod tests {
         pulse.heard();
         assert_eq!(due(&pulse), Some(13 * second));
     }
+
     #[tokio::test(start_paused = true)]
     async fn while_an_answer_is_unread_only_the_pause_since_its_last_byte_counts() {
         let second = Duration::from_secs(1);
@@ -248,6 +249,7 @@ mod tests {
         pulse.has_taken_all();
         assert_eq!(due(&pulse), Some(14 * second), "nothing has waited");
     }
+
     #[tokio::test(start_paused = true)]
     async fn when_the_program_stops_a_turn_of_the_client_is_short_whatever_it_does() {
         let second = Duration::from_secs(1);

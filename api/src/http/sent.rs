@@ -146,6 +146,7 @@ mod tests {
         let endless = stream::iter([Ok::<_, Infallible>("x".repeat(11))]).chain(stream::pending());
         assert_eq!(sent(Body::from_stream(endless)).await, Err(413));
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_has_less_time_when_the_program_stops() {
         let settings = Settings::read(&|_| None).expect("the defaults are valid");

@@ -34,7 +34,7 @@ pub const OUTBOX_SENT: &str = "outbox_sent_total";
 pub const PRUNED_ROWS: &str = "pruned_rows_total";
 /// Histogram, labels `method`, `path` (the route, never the address asked for) and `status`.
 pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
-/// Counter, label `reason` (rate, overload, connections, slow).
+/// Counter, label `reason` (rate, overload, connections, sockets, slow).
 pub const HTTP_REFUSED: &str = "http_refused_total";
 /// Histogram, labels `type` (query, mutation, subscription) and `outcome`.
 pub const GRAPHQL_REQUEST_DURATION: &str = "graphql_request_duration_seconds";
@@ -110,7 +110,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: OUTBOX_SENT, kind: Kind::Counter, help: "Events that Kafka has acknowledged and that are marked as sent" },
     Metric { name: PRUNED_ROWS, kind: Kind::Counter, help: "Rows deleted because of their age, by table" },
     Metric { name: HTTP_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to answer an HTTP request, in seconds" },
-    Metric { name: HTTP_REFUSED, kind: Kind::Counter, help: "Connections and operations turned away, by reason (rate, overload, connections, slow)" },
+    Metric { name: HTTP_REFUSED, kind: Kind::Counter, help: "Connections and operations turned away, by reason (rate, overload, connections, sockets, slow)" },
     Metric { name: GRAPHQL_REQUEST_DURATION, kind: Kind::Histogram(REQUEST), help: "Time to execute a GraphQL request, in seconds" },
     Metric { name: MYSQL_POOL_CONNECTIONS, kind: Kind::Gauge, help: "Connections of the MySQL pool, by state (in_use, idle, max)" },
     Metric { name: MYSQL_TRANSACTION_DURATION, kind: Kind::Histogram(REQUEST), help: "Time of a MySQL transaction with its retries, in seconds" },

@@ -224,7 +224,7 @@ pub struct EdgeSettings {
     pub subscriptions: usize,
     /// `LIVE_ANSWER_BYTES`: of one answer over a socket or event stream, at most.
     pub answer_bytes: usize,
-    /// `SOCKETS`: at most.
+    /// `SOCKETS`: of users at most, and a quarter as many of others.
     pub sockets: usize,
     /// Connections and requests.
     pub http: HttpSettings,

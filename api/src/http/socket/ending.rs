@@ -40,6 +40,8 @@ pub enum Ending {
     Slow,
     /// The client did not answer pings.
     Silent,
+    /// The client has said who it is, and there is no place for one more user.
+    Crowded,
     /// Nobody is known to be at the other end, or not any more.
     Denied(Denied),
     /// The program stops, and it is this socket's turn.
@@ -62,6 +64,10 @@ impl Ending {
             Self::Flood(rate) => (1008, format!("more than {rate} messages a second")),
             Self::TooBig(most) => (1009, format!("a message may have {most} bytes")),
             Self::Slow => (1013, "too slow: what was sent was not read".to_owned()),
+            Self::Crowded => (
+                1013,
+                "there are too many sockets; try again later".to_owned(),
+            ),
             Self::Silent => (3008, "no sign of life".to_owned()),
             Self::Malformed(problem) => (4400, format!("Invalid message: {problem}")),
             Self::NotInitialised => (4401, "Unauthorized".to_owned()),
@@ -96,6 +102,7 @@ impl Ending {
             Self::Duplicate(_) => "duplicate_id",
             Self::NoProtocol => "no_protocol",
             Self::Slow => "slow",
+            Self::Crowded => "crowded",
             Self::Silent => "silent",
             Self::Denied(Denied::Expired) => "expired",
             Self::Denied(_) => "denied",

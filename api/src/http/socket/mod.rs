@@ -19,7 +19,7 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::future::BoxFuture;
-use shop_core::runtime::metrics::{LIVE_ENDINGS, LIVE_SOCKETS};
+use shop_core::runtime::metrics::{HTTP_REFUSED, LIVE_ENDINGS, LIVE_SOCKETS};
 use shop_core::runtime::trace;
 
 use self::dialect::Dialect;
@@ -28,6 +28,7 @@ use self::session::{Host, Session, Verdict};
 use self::wire::Wire;
 use super::Edge;
 use super::operations::{Operations, Started, refusal};
+use super::places::Standing;
 use super::rate::Caller;
 use crate::graphql::error::server_error;
 use crate::identity::{Identity, Verifier};
@@ -57,7 +58,12 @@ pub fn upgrade(
         let hint = format!("the protocol must be {names}\n");
         return (StatusCode::BAD_REQUEST, hint).into_response();
     }
-    let Some(place) = edge.sockets.take() else {
+    let standing = match &identity {
+        Some(_) => edge.sockets.take(),
+        None => edge.sockets.take_as_stranger(),
+    };
+    let Some(standing) = standing else {
+        metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
         let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
         let hint = "there are too many sockets; try again later\n";
         return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
@@ -72,11 +78,7 @@ pub fn upgrade(
         .max_message_size(limits.message_bytes)
         .max_frame_size(limits.message_bytes)
         .on_upgrade(move |socket| {
-            let served = serve(socket, dialect, identity, caller, &edge);
-            tasks.track_future(async move {
-                served.await;
-                drop(place);
-            })
+            tasks.track_future(serve(socket, dialect, identity, standing, caller, &edge))
         })
 }
 
@@ -85,6 +87,7 @@ fn serve(
     socket: WebSocket,
     dialect: Option<&'static Dialect>,
     identity: Option<Identity>,
+    standing: Standing,
     caller: Caller,
     edge: &Edge,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -102,6 +105,7 @@ fn serve(
             let ending = Ending::NoProtocol;
             wire.finish(&ending).await;
             ended(&ending);
+            drop(standing);
         });
     };
     let host = Behind {
@@ -109,7 +113,7 @@ fn serve(
         verifier: edge.verifier.clone(),
         caller,
     };
-    let mut session = Session::new(socket, dialect, host, identity, limits);
+    let mut session = Session::new(socket, dialect, host, identity, standing, limits);
     let shutdown = edge.shutdown.clone();
     Box::pin(async move { ended(&session.run(&shutdown).await) })
 }

@@ -23,6 +23,7 @@ use super::dialect::{Dialect, Said};
 use super::ending::Ending;
 use super::wire::{Event, Wire};
 use crate::http::operations::{Started, Step, stopping, too_many};
+use crate::http::places::Standing;
 use crate::http::running::{Running, quoted};
 use crate::identity::{Caller, Denied, Identity, in_payload};
 
@@ -54,6 +55,8 @@ pub struct Session<S, H> {
     pace: Pace,
     /// Whom the request for the socket named.
     given: Option<Identity>,
+    /// Its place among the sockets.
+    standing: Standing,
     /// Whose it is, once the handshake is done.
     identity: Option<Identity>,
     /// A token that is being verified.
@@ -80,12 +83,13 @@ where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
     H: Host,
 {
-    /// A socket that was upgraded just now, by a request that named somebody, or nobody.
+    /// A socket that was upgraded just now, by a request that named somebody, or nobody; `standing` is a user's or a stranger's.
     pub fn new(
         socket: S,
         dialect: &'static Dialect,
         host: H,
         given: Option<Identity>,
+        standing: Standing,
         settings: &SocketSettings,
     ) -> Self {
         let now = Instant::now();
@@ -94,6 +98,7 @@ where
             dialect,
             host,
             given,
+            standing,
             identity: None,
             shown: None,
             ends_at: None,
@@ -251,7 +256,7 @@ where
                 let is_first = self.init_by.take().is_some();
                 match (token_in(payload.as_deref())?, self.given.take()) {
                     (Some(token), _) => self.show(token, self.dialect.ack.to_owned())?,
-                    (None, Some(given)) if is_first => self.welcome(given),
+                    (None, Some(given)) if is_first => self.welcome(given)?,
                     (None, None) if is_first => return Err(Ending::Denied(Denied::Missing)),
                     (None, _) => return Err(Ending::InitTwice),
                 }
@@ -292,8 +297,7 @@ where
         let answer = self.shown.take().map(|shown| shown.answer);
         let caller = verdict.map_err(Ending::Denied)?;
         let Some(identity) = &self.identity else {
-            self.welcome(Identity::from(caller));
-            return Ok(());
+            return self.welcome(Identity::from(caller));
         };
         identity.renew(caller).map_err(Ending::Denied)?;
         self.ends_at = Some(Instant::now() + identity.left());
@@ -303,11 +307,15 @@ where
         Ok(())
     }
 
-    fn welcome(&mut self, identity: Identity) {
+    fn welcome(&mut self, identity: Identity) -> Result<(), Ending> {
+        if !self.standing.identify() {
+            return Err(Ending::Crowded);
+        }
         self.ends_at = Some(Instant::now() + identity.left());
         self.identity = Some(identity);
         self.wire.push_text(self.dialect.ack.to_owned());
         self.keep_alive();
+        Ok(())
     }
 
     fn is_over(&self, now: Instant) -> bool {

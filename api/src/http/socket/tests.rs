@@ -23,6 +23,7 @@ use super::ending::Ending;
 use super::session::{Host, Session, Verdict};
 use super::transport_ws;
 use crate::http::operations::{Started, Step};
+use crate::http::places::{Halls, Standing};
 use crate::identity::tests::a_caller;
 use crate::identity::{Caller, Denied, Identity};
 
@@ -123,6 +124,17 @@ impl Client {
         begin: impl Fn(Request) -> Started + Send + 'static,
         handover: Duration,
     ) -> Self {
+        let standing = Halls::new(1).take().expect("a place");
+        Self::stand(begin, handover, Some(a_caller().into()), standing)
+    }
+
+    /// The same of one that is known, or not yet.
+    fn stand(
+        begin: impl Fn(Request) -> Started + Send + 'static,
+        handover: Duration,
+        given: Option<Identity>,
+        standing: Standing,
+    ) -> Self {
         let (says, said) = unbounded();
         let (told, hears) = unbounded();
         let reads = Arc::new(AtomicBool::new(true));
@@ -136,8 +148,8 @@ impl Client {
             handover,
             ..limits()
         };
-        let (dialect, given) = (&transport_ws::DIALECT, Some(a_caller().into()));
-        let mut session = Session::new(fake, dialect, Begins(begin), given, &limits);
+        let dialect = &transport_ws::DIALECT;
+        let mut session = Session::new(fake, dialect, Begins(begin), given, standing, &limits);
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;
@@ -458,4 +470,30 @@ async fn what_is_said_before_the_token_is_verified_is_heard_after_that() {
     client.say(&init_with("forged"));
     client.subscribe("1");
     assert_eq!(client.hear().await.0, "4403");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_takes_a_place_of_users_when_it_says_who_it_is_and_gives_it_back() {
+    let halls = Halls::new(1);
+    let stranger = || {
+        let standing = halls.take_as_stranger().expect("a place");
+        Client::stand(nothing, Duration::ZERO, None, standing)
+    };
+    let mut first = stranger();
+    assert!(halls.take_as_stranger().is_none(), "it is the only one");
+    let user = halls.take().expect("no stranger takes it");
+    first.say(&init_with("fresh"));
+    assert_eq!(first.hear().await.0, "1013", "there is one user");
+    assert_eq!(first.ended().await.0, Ending::Crowded);
+    drop(user);
+
+    let mut second = stranger();
+    second.say(&init_with("fresh"));
+    assert_eq!(second.hear().await.0, ACK);
+    assert!(halls.take().is_none(), "it has moved");
+    let third = halls.take_as_stranger();
+    assert!(third.is_some(), "and left its place");
+    drop(second.says);
+    second.session.await.expect("no panic");
+    assert!(halls.take().is_some());
 }

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
-use shop_core::runtime::metrics::LIVE_ENDINGS;
+use shop_core::runtime::metrics::{HTTP_REFUSED, LIVE_ENDINGS};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -54,6 +54,7 @@ type InUrl = Result<Query<Parameters>, QueryRejection>;
 /// Reserves a stream, which is there as soon as this is answered, and answers its token.
 pub async fn reserve(State(edge): EdgeState, Extension(identity): Extension<Identity>) -> Response {
     let Some(place) = edge.sockets.take() else {
+        metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
         let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
         let hint = "there are too many streams; try again later\n";
         return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();

@@ -278,7 +278,7 @@ settings! {
     LIVE_ANSWER_BYTES = Value("4194304"), Number(1_024, 1_073_741_824), API,
         "Bytes of one answer over a socket or event stream, at most; a larger one ends its operation with an error";
     SOCKETS = Value("20000"), Number(1, 1_000_000), API,
-        "WebSockets that one process has open, at most; more are refused with 503";
+        "WebSockets of users that one process has open, at most, and a quarter as many of clients that have not said yet who they are; more are refused with 503, or closed with 1013 when they say it";
     SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
         "Operations that one socket has open, at most; more are answered with an error";
     SOCKET_MESSAGE_BYTES = Value("131072"), Number(128, 67_108_864), API,
