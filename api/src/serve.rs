@@ -1,11 +1,12 @@
 //! `api serve`: puts the parts together and serves until the program is asked to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use shop_core::db::Db;
-use shop_core::runtime::Runtime;
 use shop_core::runtime::settings::{Settings, TokenKeys};
+use shop_core::runtime::{Runtime, open_files};
 use shop_core::views::Views;
 use tokio::net::TcpListener;
 
@@ -18,12 +19,16 @@ use crate::identity::demo::Signer;
 use crate::live::Live;
 use crate::live::feed::Feed;
 
+/// Files that the process has open besides connections and the stores' pools, at most: logs, keys, brokers, who asks for figures.
+const OTHER_FILES: usize = 256;
+
 /// Serves, and tells those who run it how it does on an address of its own. Starts while its servers are away, and says so at
 /// `/readyz`.
 ///
 /// # Errors
 /// If the settings can not be used or an address is taken.
-pub async fn run(runtime: Runtime) -> anyhow::Result<()> {
+pub async fn run(mut runtime: Runtime) -> anyhow::Result<()> {
+    make_room(Arc::make_mut(&mut runtime.settings));
     let addr = runtime.settings.http_addr;
     let listener = TcpListener::bind(addr).await;
     let listener = listener.with_context(|| format!("failed to listen on HTTP_ADDR {addr}"))?;
@@ -76,6 +81,24 @@ pub async fn serve(runtime: Runtime, listener: TcpListener) -> anyhow::Result<()
     reading.abort();
     verifying.abort();
     Ok(())
+}
+
+/// Sees to it that all connections of the settings can be open beside what the stores need, or takes fewer: what can not be opened
+/// fails for everybody.
+fn make_room(settings: &mut Settings) {
+    let connections = settings.edge.http.connections;
+    let mongo = usize::try_from(settings.mongo.pool_size).unwrap_or_default();
+    let others = OTHER_FILES + settings.mysql.pool_size + mongo;
+    let wanted = connections + others;
+    let limit = open_files::raise(wanted);
+    let fit = open_files::connections_beside(others, limit);
+    if fit < connections {
+        tracing::warn!(
+            "{} open files are too few for {connections} connections: {fit} are taken; raise the limit (ulimit -Hn) to {wanted}, or lower HTTP_CONNECTIONS",
+            limit.unwrap_or_default()
+        );
+        settings.edge.http.connections = fit;
+    }
 }
 
 fn announce(listener: &TcpListener, settings: &Settings) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ mod healthcheck;
 pub mod ids;
 pub mod metrics;
 pub mod network;
+pub mod open_files;
 mod process;
 pub mod settings;
 pub mod shutdown;

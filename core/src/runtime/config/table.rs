@@ -258,7 +258,7 @@ settings! {
     HTTP_IDLE_TIMEOUT = Value("75s"), Time(ms(10), s(60 * MINUTE)), API,
         "How long a connection is kept for another request, or for a client that takes nothing of its answer";
     HTTP_CONNECTIONS = Value("30000"), Number(1, 10_000_000), API,
-        "Connections that one process has open, at most, sockets and event streams among them; more are closed with 503. It needs as many open files (ulimit -n)";
+        "Connections that one process has open, at most, sockets and event streams among them; more are closed with 503. It needs as many open files and some hundred more: the limit is raised to the hard one (ulimit -Hn), and where that is too low there are fewer connections and a warning";
     HTTP_CONNECTIONS_PER_ADDRESS = Value("2000"), Number(1, 10_000_000), API,
         "The same for one address (an IPv6 network of 64 bits), but not for loopback's and those of TRUSTED_PROXIES";
     TRUSTED_PROXIES = Value(""), Kind::Networks, API,
