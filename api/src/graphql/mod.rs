@@ -29,6 +29,7 @@ use self::loaders::Loaders;
 use self::mutation::Mutation;
 use self::query::Query;
 use self::subscription::Subscription;
+use crate::http::lanes::Slot;
 use crate::identity::{Caller, Identity, Role};
 use crate::live::Live;
 
@@ -144,6 +145,7 @@ trait ContextExt {
     fn loaders(&self) -> &Loaders;
     fn trace(&self) -> &TraceParent;
     fn identity(&self) -> &Identity;
+    fn slot(&self) -> Option<&Slot>;
 
     fn db(&self) -> &Db {
         &self.app().db
@@ -192,5 +194,9 @@ impl ContextExt for Context<'_> {
 
     fn identity(&self) -> &Identity {
         self.data_unchecked()
+    }
+
+    fn slot(&self) -> Option<&Slot> {
+        self.data_opt()
     }
 }

@@ -234,9 +234,10 @@ impl Engine {
         Answer { response, ran }
     }
 
-    /// Executes in a task of its own, which has its slot as long as it runs.
+    /// Executes in a task of its own, which has its slot as long as it runs; a field that waits leaves the lane meanwhile.
     async fn execute(&self, request: Request, slot: Slot) -> Response {
         let schema = self.schema.clone();
+        let request = request.data(slot.clone());
         let task = self.tasks.spawn(async move {
             let _slot = slot;
             schema.execute(request).await

@@ -20,7 +20,7 @@ mod events;
 pub mod execute;
 mod gate;
 mod get;
-mod lanes;
+pub(crate) mod lanes;
 mod limits;
 mod operations;
 mod places;

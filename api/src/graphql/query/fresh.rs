@@ -5,14 +5,16 @@
 
 use std::time::Duration;
 
+use async_graphql::Context;
 use shop_core::domain::{OrderId, Scope, Version};
 use shop_core::views::{Known, Views};
 use tokio::time::{Instant, timeout};
 
-use crate::graphql::App;
+use crate::graphql::ContextExt as _;
 use crate::graphql::error::ApiError;
 use crate::graphql::model::GlobalId;
 use crate::graphql::scalar::Int;
+use crate::http::lanes::Slot;
 use crate::live::hub::{Hub, Mail, Mailbox};
 
 /// The pause between the first two looks; it doubles.
@@ -20,14 +22,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause, and that of orders, which are woken.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Waits, as long for what lies beyond the scope as for what is not there, until the view of a thing has at least the version that a query's argument names, if it names one. A deleted
-/// thing is not waited for: nothing comes after that.
+/// Waits, as long for what lies beyond the scope as for what is not there, until the view of a thing has at least the version
+/// that a query's argument names, if it names one. A deleted thing is not waited for: nothing comes after that. Who waits leaves
+/// its lane; where as many wait as may, nobody waits.
 ///
 /// # Errors
-/// [`ApiError::BadUserInput`]; [`ApiError::NotYet`] after `READ_YOUR_WRITE_TIMEOUT`; [`ApiError`] of the views.
+/// [`ApiError::BadUserInput`]; [`ApiError::NotYet`] after `READ_YOUR_WRITE_TIMEOUT`; [`ApiError::Overloaded`]; [`ApiError`] of
+/// the views.
 pub(super) async fn wait(
-    app: &App,
-    scope: Scope,
+    ctx: &Context<'_>,
     id: GlobalId,
     min_version: Option<Int>,
 ) -> Result<(), ApiError> {
@@ -38,24 +41,57 @@ pub(super) async fn wait(
         .ok()
         .filter(|version| *version > 0)
         .ok_or_else(|| ApiError::bad_input("minVersion", "must be a version: 1 or more"))?;
-    let deadline = Instant::now() + app.read_your_write_timeout;
-    let mut bell = Bell::new(&app.live.orders, scope, id, wanted);
-    loop {
-        let known = look(&app.views, scope, id).await?;
-        if known.is_some_and(|known| known.deleted || known.version >= wanted) {
-            return Ok(());
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let there = known.map(|known| known.version);
-            return Err(ApiError::NotYet {
-                id: id.to_string(),
-                wanted,
-                there,
-            });
-        }
-        bell.wait(left).await;
+    let (app, scope) = (ctx.app(), ctx.scope());
+    let bell = Bell::new(&app.live.orders, scope, id, wanted);
+    let looks = || look(&app.views, scope, id);
+    let most = app.read_your_write_timeout;
+    let known = until(wanted, looks, bell, most, ctx.slot()).await?;
+    if is_enough(known, wanted) {
+        return Ok(());
     }
+    Err(ApiError::NotYet {
+        id: id.to_string(),
+        wanted,
+        there: known.map(|known| known.version),
+    })
+}
+
+/// Looks until the version is there, or there is no more time, or no place to wait. Returns what was seen last.
+async fn until<F: Future<Output = Result<Option<Known>, ApiError>>>(
+    wanted: Version,
+    looks: impl Fn() -> F,
+    mut bell: Bell,
+    most: Duration,
+    slot: Option<&Slot>,
+) -> Result<Option<Known>, ApiError> {
+    let deadline = Instant::now() + most;
+    let known = looks().await?;
+    if is_enough(known, wanted) {
+        return Ok(known);
+    }
+    // Without a slot nobody is in anybody's way.
+    let wait = slot.map(Slot::leave);
+    if let Some(None) = wait {
+        return Ok(known);
+    }
+    loop {
+        bell.wait(deadline.saturating_duration_since(Instant::now()))
+            .await;
+        let known = looks().await?;
+        if is_enough(known, wanted) {
+            if let Some(wait) = wait.flatten() {
+                wait.over().await?;
+            }
+            return Ok(known);
+        }
+        if Instant::now() >= deadline {
+            return Ok(known);
+        }
+    }
+}
+
+fn is_enough(known: Option<Known>, wanted: Version) -> bool {
+    known.is_some_and(|known| known.deleted || known.version >= wanted)
 }
 
 async fn look(views: &Views, scope: Scope, id: GlobalId) -> Result<Option<Known>, ApiError> {
@@ -112,7 +148,42 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::http::lanes::Lanes;
     use crate::live::hub::tests::an_order_at;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_that_waits_is_in_nobodys_way_and_one_that_need_not_stays() {
+        let lanes = Lanes::new(1);
+        let slot = lanes.enter(None).await.expect("a place");
+        let at = |version| {
+            let known = Some(Known {
+                version,
+                deleted: false,
+            });
+            move || std::future::ready(Ok(known))
+        };
+        let most = Duration::from_secs(2);
+        let bell = || Bell::Clock(FIRST_PAUSE);
+        let seen = until(3, at(3), bell(), most, Some(&slot)).await;
+        assert_eq!(
+            seen.expect("it is there").map(|known| known.version),
+            Some(3)
+        );
+        assert!(lanes.enter(None).await.is_none(), "it need not wait");
+
+        let begun = Instant::now();
+        let waiting = until(3, at(2), bell(), most, Some(&slot));
+        let (seen, other) = tokio::join!(waiting, async {
+            tokio::time::sleep(most / 2).await;
+            lanes.enter(None).await
+        });
+        assert_eq!(
+            seen.expect("it is there").map(|known| known.version),
+            Some(2)
+        );
+        assert_eq!(begun.elapsed(), most);
+        assert!(other.is_some(), "who waits leaves the lane");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_order_is_looked_at_when_its_version_is_told_and_now_and_then_besides() {

@@ -146,7 +146,7 @@ impl OrderQuery {
             let Some(id) = GlobalId::parse("id", &id)?.order() else {
                 return Ok(None);
             };
-            fresh::wait(ctx.app(), ctx.scope(), GlobalId::Order(id), min_version).await?;
+            fresh::wait(ctx, GlobalId::Order(id), min_version).await?;
             let order = ctx.views().reach(ctx.scope()).order(id).await?;
             match (order, at) {
                 (Some(order), Some(DateTime(at))) => Ok(Some(as_of(&order, at, clock::now())?)),

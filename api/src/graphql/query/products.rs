@@ -56,7 +56,7 @@ impl ProductQuery {
             let Some(id) = GlobalId::parse("id", &id)?.product() else {
                 return Ok(None);
             };
-            fresh::wait(ctx.app(), ctx.scope(), GlobalId::Product(id), min_version).await?;
+            fresh::wait(ctx, GlobalId::Product(id), min_version).await?;
             ctx.loaders().products.load_one(id).await
         };
         nullable(find().await)

@@ -44,7 +44,7 @@ impl UserQuery {
             let Some(id) = GlobalId::parse("id", &id)?.user() else {
                 return Ok(None);
             };
-            fresh::wait(ctx.app(), ctx.scope(), GlobalId::User(id), min_version).await?;
+            fresh::wait(ctx, GlobalId::User(id), min_version).await?;
             ctx.loaders().users.load_one(id).await
         };
         nullable(find().await)
