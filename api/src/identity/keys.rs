@@ -18,9 +18,12 @@ pub struct Key {
     pub algorithm: Algorithm,
 }
 
-/// Keys by their ids.
+/// How many keys without an id a token without one is tried with, at most.
+const MOST_TRIED: usize = 4;
+
+/// Keys by their ids, of each id one per algorithm; those without an id together.
 #[derive(Default)]
-pub struct KeySet(HashMap<String, Key>);
+pub struct KeySet(HashMap<Option<String>, Vec<Key>>);
 
 impl Key {
     /// A secret that is shared with whoever signs.
@@ -73,11 +76,16 @@ impl KeySet {
         let set = JwkSet {
             keys: keys.collect(),
         };
-        let mut known = HashMap::new();
+        let mut known: HashMap<_, Vec<Key>> = HashMap::new();
         for jwk in &set.keys {
             if let Some(key) = Key::published(jwk) {
-                let id = jwk.common.key_id.clone().unwrap_or_default();
-                known.insert(id, key);
+                let id = jwk.common.key_id.clone();
+                let has_id = id.is_some();
+                let same_id = known.entry(id).or_default();
+                if has_id {
+                    same_id.retain(|other| other.algorithm != key.algorithm);
+                }
+                same_id.push(key);
             }
         }
         Ok(Self(known))
@@ -85,19 +93,24 @@ impl KeySet {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.values().map(Vec::len).sum()
     }
 
-    /// The key of an id; without an id the only one there is.
+    /// The keys that a token of an id and an algorithm may be signed with: the one of that id; without an id those without one, a few
+    /// at most, or else the only one there is.
     ///
     /// # Errors
-    /// [`Denied::UnknownKey`].
-    pub fn find(&self, id: Option<&str>) -> Result<&Key, Denied> {
-        let found = match id {
-            Some(id) => self.0.get(id),
-            None if self.0.len() == 1 => self.0.values().next(),
-            None => None,
-        };
-        found.ok_or(Denied::UnknownKey)
+    /// [`Denied::UnknownKey`]; [`Denied::Algorithm`] if there are keys for another algorithm alone.
+    pub fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, Denied> {
+        let named = self.0.get(&id.map(str::to_owned));
+        let only = self.0.values().next();
+        let only = only.filter(|_| id.is_none() && self.len() == 1);
+        let keys = named.or(only).ok_or(Denied::UnknownKey)?;
+        let fit = keys.iter().filter(|key| key.algorithm == algorithm);
+        let fit: Vec<_> = fit.take(MOST_TRIED).collect();
+        if fit.is_empty() {
+            return Err(Denied::Algorithm);
+        }
+        Ok(fit)
     }
 }

@@ -348,6 +348,52 @@ async fn published_keys_verify_each_by_its_own_algorithm() {
     }
 }
 
+#[tokio::test]
+async fn keys_without_an_id_are_tried_each_by_its_own_algorithm_and_a_few_at_most() {
+    let nameless = |(algorithm, key): &(Algorithm, EncodingKey)| {
+        let mut jwk = published("", *algorithm, key);
+        jwk.as_object_mut().expect("an object").remove("kid");
+        jwk
+    };
+    let many = [keys(), keys(), keys(), keys(), keys()];
+    let [first, second, third, ..] = &many;
+    let [rsa, ec, _] = first;
+    let file = InFile::new(&[
+        nameless(rsa),
+        nameless(ec),
+        nameless(&second[1]),
+        published("named", third[1].0, &third[1].1),
+        published("named", rsa.0, &rsa.1),
+    ]);
+    let verifier = file.verifier();
+    for (id, (algorithm, key), verdict) in [
+        (None, rsa, Ok(Role::Staff)),
+        (None, ec, Ok(Role::Staff)),
+        (None, &second[1], Ok(Role::Staff)),
+        (None, &third[1], Err(Denied::Signature)),
+        (None, &first[2], Err(Denied::Algorithm)),
+        (Some("named"), &third[1], Ok(Role::Staff)),
+        (Some("named"), rsa, Ok(Role::Staff)),
+        (Some("named"), ec, Err(Denied::Signature)),
+        (Some("named"), &first[2], Err(Denied::Algorithm)),
+    ] {
+        let token = signed_by(id, *algorithm, key);
+        let caller = verifier.verify(&token).await;
+        assert_eq!(
+            caller.map(|caller| caller.role),
+            verdict,
+            "{id:?} {algorithm:?}"
+        );
+    }
+    let ecs = many.iter().map(|keys| nameless(&keys[1]));
+    let file = InFile::new(&ecs.collect::<Vec<_>>());
+    let verifier = file.verifier();
+    for (place, keys) in many.iter().enumerate() {
+        let token = signed_by(None, keys[1].0, &keys[1].1);
+        assert_eq!(verifier.verify(&token).await.is_ok(), place < 4, "{place}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_key_is_read_when_a_token_names_it_and_a_withdrawn_one_is_forgotten() {
     let [old, new, _] = keys();

@@ -10,7 +10,7 @@ use shop_core::runtime::metrics::TOKENS_DENIED;
 use shop_core::runtime::settings::{IdentitySettings, KNOWN_SECRET, TokenKeys};
 
 use super::Caller;
-use super::keys::Key;
+use super::keys::{Key, KeySet};
 use super::published::Published;
 use super::token::{Claims, Denied, MOST_BYTES};
 
@@ -93,12 +93,22 @@ impl Verifier {
             Keys::One(key) => self.check_with(token, &header, key),
             Keys::Published(published) => {
                 let id = header.kid.as_deref();
-                let has = |id| published.keys().is_some_and(|keys| keys.find(id).is_ok());
-                if !has(id) {
+                let is_unknown = |keys: &KeySet| {
+                    let found = keys.find(id, header.alg);
+                    matches!(found, Err(Denied::UnknownKey))
+                };
+                if published.keys().is_none_or(|keys| is_unknown(&keys)) {
                     published.renew().await;
                 }
                 let keys = published.keys().ok_or(Denied::Unavailable)?;
-                self.check_with(token, &header, keys.find(id)?)
+                let mut verified = Err(Denied::UnknownKey);
+                for key in keys.find(id, header.alg)? {
+                    verified = self.check_with(token, &header, key);
+                    if verified != Err(Denied::Signature) {
+                        break;
+                    }
+                }
+                verified
             }
         }
     }
