@@ -2,10 +2,12 @@
 //!
 //! One task reads them. While they can not be read the last ones hold; a set that was read and has none withdraws them all.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use futures::FutureExt as _;
 use shop_core::runtime::backoff::Backoff;
 use shop_core::runtime::settings::KeySource;
 use tokio::sync::{Notify, watch};
@@ -15,13 +17,13 @@ use super::keys::KeySet;
 
 /// How often they are read though nobody asks.
 const EVERY: Duration = Duration::from_mins(5);
-/// The least time between two readings: who makes up keys must not make us ask for each.
+/// The least time between two readings, whether or not they go well: who makes up keys must not make us ask for each.
 const APART: Duration = Duration::from_secs(10);
 /// How long a token with an unknown key waits for a reading.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a reading may take.
 const READS_WITHIN: Duration = Duration::from_secs(5);
-/// The wait after the first reading that fails; it grows.
+/// The wait after the first reading that fails; it grows, and counts from where it is longer than [`APART`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a set, at most.
 const MOST_BYTES: usize = 256 * 1024;
@@ -67,13 +69,13 @@ impl Published {
         let _ = timeout(PATIENCE, tried.changed()).await; // without them the token's key stays unknown
     }
 
-    /// Reads them for as long as the program runs.
+    /// Reads them for as long as the program runs. Nobody else does, so there is always [`APART`] between two readings.
     pub async fn run(&self) {
         let mut backoff = Backoff::with_base(FIRST_WAIT);
         loop {
-            let wait = match self.read().await {
+            let wait = match caught(self.read()).await {
                 Ok(keys) => {
-                    backoff = Backoff::with_base(FIRST_WAIT);
+                    backoff.reset();
                     self.put(keys);
                     EVERY
                 }
@@ -83,8 +85,11 @@ impl Published {
                 }
             };
             self.0.tried.send_replace(Some(Instant::now()));
+            // Who asked while they were read has been served.
+            let _ = self.0.wanted.notified().now_or_never();
+            sleep(APART).await;
             tokio::select! {
-                () = sleep(wait) => {}
+                () = sleep(wait.saturating_sub(APART)) => {}
                 () = self.0.wanted.notified() => {}
             }
         }
@@ -121,6 +126,17 @@ impl Published {
     }
 }
 
+/// A reading that panics is one that failed: there will be others.
+async fn caught<T>(reading: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    match AssertUnwindSafe(reading).catch_unwind().await {
+        Ok(read) => read,
+        Err(_panic) => {
+            tracing::error!("the reading of the keys of tokens panicked");
+            bail!("the reading panicked")
+        }
+    }
+}
+
 /// Where the answer leads elsewhere it is not followed: only this address is trusted.
 async fn fetch(address: &str) -> anyhow::Result<Vec<u8>> {
     let client = reqwest::Client::builder()
@@ -144,4 +160,48 @@ async fn fetch(address: &str) -> anyhow::Result<Vec<u8>> {
         );
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_ask_and_whatever_fails_two_readings_are_ten_seconds_apart() {
+        let nowhere = KeySource::File("/nowhere/keys.json".into());
+        let published = Published::new(nowhere);
+        let mut tried = published.0.tried.subscribe();
+        let reading = published.clone();
+        tokio::spawn(async move { reading.run().await });
+        for asks in 0..20 {
+            let published = published.clone();
+            tokio::spawn(async move {
+                loop {
+                    published.renew().await;
+                    sleep(Duration::from_millis(100 + asks)).await;
+                }
+            });
+        }
+        let mut last: Option<Instant> = None;
+        for _ in 0..10 {
+            tried.changed().await.expect("it is read on");
+            let now = Instant::now();
+            assert!(last.is_none_or(|last| now - last >= APART));
+            assert!(
+                last.is_none_or(|last| now - last < APART * 2),
+                "somebody asks"
+            );
+            last = Some(now);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_panics_is_one_that_failed() {
+        let panics =
+            std::future::poll_fn(|_| -> Poll<anyhow::Result<()>> { panic!("as a mistake would") });
+        assert!(caught(panics).await.is_err());
+        assert_eq!(caught(async { Ok(7) }).await.expect("it went well"), 7);
+    }
 }
