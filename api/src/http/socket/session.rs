@@ -255,7 +255,7 @@ where
             Said::Init(payload) => {
                 let is_first = self.init_by.take().is_some();
                 match (token_in(payload.as_deref())?, self.given.take()) {
-                    (Some(token), _) => self.show(token, self.dialect.ack.to_owned())?,
+                    (Some(token), _) => self.show(token, self.dialect.ack.to_owned()),
                     (None, Some(given)) if is_first => self.welcome(given)?,
                     (None, None) if is_first => return Err(Ending::Denied(Denied::Missing)),
                     (None, _) => return Err(Ending::InitTwice),
@@ -272,7 +272,7 @@ where
             Said::Ping(payload) => match token_in(payload.as_deref()) {
                 // A token is not repeated.
                 Ok(Some(token)) if self.identity.is_some() => {
-                    self.show(token, (self.dialect.pong)(None))?;
+                    self.show(token, (self.dialect.pong)(None));
                 }
                 _ => self.wire.push_text((self.dialect.pong)(payload.as_deref())),
             },
@@ -282,14 +282,13 @@ where
         Ok(())
     }
 
-    /// Has a token verified, one at a time.
-    fn show(&mut self, token: String, answer: String) -> Result<(), Ending> {
-        if self.shown.is_some() {
-            return Err(Ending::InitTwice);
-        }
+    /// Has a token verified, one at a time. The newest counts: one that is still being verified is passed over and only answered.
+    fn show(&mut self, token: String, answer: String) {
         let verdict = self.host.verify(token);
-        self.shown = Some(Shown { verdict, answer });
-        Ok(())
+        let before = self.shown.replace(Shown { verdict, answer });
+        if let Some(before) = before {
+            self.wire.push_text(before.answer);
+        }
     }
 
     /// Begins, or goes on, with a token that was verified.

@@ -97,6 +97,9 @@ impl<B: Fn(Request) -> Started> Host for Begins<B> {
             _ => Err(Denied::Signature),
         };
         Box::pin(async move {
+            if token == "slow" {
+                sleep(Duration::from_secs(2)).await;
+            }
             tokio::task::yield_now().await; // as if keys had to be read
             verdict
         })
@@ -432,6 +435,27 @@ async fn a_fresh_token_of_the_same_user_goes_on_without_a_word_about_it() {
         assert!(!answer.contains("Bearer"), "{answer}");
         assert_eq!(client.hear().await, ("ping".to_owned(), 20));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_tokens_that_are_shown_at_once_the_newest_counts_and_all_are_answered() {
+    let mut client = Client::connect(nothing);
+    client.say(&init_with("brief"));
+    assert_eq!(client.hear().await.0, ACK);
+    let payload = json!({ "authorization": "Bearer slow" });
+    client.say(&json!({ "type": "ping", "payload": payload }));
+    client.say(&init_with("slow"));
+    client.say(&init_with("fresh"));
+    let pong = r#"{"type":"pong"}"#;
+    for answer in [pong, ACK, ACK] {
+        assert_eq!(client.hear().await, (answer.to_owned(), 0));
+    }
+    assert_eq!(client.hear().await, ("ping".to_owned(), 20));
+
+    client.say(&init_with("fresh"));
+    client.say(&init_with("forged"));
+    while client.hear().await.0 == ACK {}
+    assert_eq!(client.ended().await.0, Ending::Denied(Denied::Signature));
 }
 
 #[tokio::test(start_paused = true)]
