@@ -172,6 +172,7 @@ async fn a_customer_buys_for_itself_and_staff_for_anybody() {
         payload["errors"][0]["__typename"], "NotFoundError",
         "{payload:#}"
     );
+    assert_eq!(payload["errors"][0]["path"], json!(["input"]));
     assert_eq!(shop.everything().await, before);
 
     shop.settle().await;

@@ -1,6 +1,7 @@
 //! Mutations of orders.
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
+use shop_core::commands::CommandError;
 use shop_core::commands::orders::{
     self, CancelOrder, CreateOrder, PaidOrder, PayOrder, UpdateOrderStatus,
 };
@@ -53,6 +54,20 @@ impl CreateOrderInput {
             .map(|(index, line)| line.parse(&index.to_string()))
             .collect::<Result<_, _>>()?;
         Ok(CreateOrder { customer_id, lines })
+    }
+
+    /// An unknown customer is a matter of `onBehalfOf`, unless that was not given: then it is whoever asks.
+    fn place(&self, error: CommandError) -> CommandError {
+        match error {
+            CommandError::Refused(Refusal::NotFound {
+                entity: entity @ Entity::User(_),
+                ..
+            }) if self.on_behalf_of.is_none() => CommandError::Refused(Refusal::NotFound {
+                path: path([]),
+                entity,
+            }),
+            other => other,
+        }
     }
 }
 
@@ -268,7 +283,9 @@ impl OrderMutation {
     ) -> Result<CreateOrderPayload> {
         let run = async || {
             let call = input.terms.call(ctx);
-            orders::create_order(ctx.db(), &call, input.parse(ctx.caller())?).await
+            let order = input.parse(ctx.caller())?;
+            let placed = orders::create_order(ctx.db(), &call, order).await;
+            placed.map_err(|error| input.place(error))
         };
         Ok(answer(run().await)?)
     }
@@ -324,5 +341,37 @@ impl OrderMutation {
             orders::delete_order(ctx.db(), &call, id).await
         };
         Ok(answer(run().await)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{InputType, value};
+
+    use super::*;
+    use crate::identity::tests::a_caller;
+
+    #[test]
+    fn an_unknown_customer_is_told_of_where_it_was_named() {
+        let user = a_caller().user;
+        let unknown = || {
+            CommandError::Refused(Refusal::NotFound {
+                path: path([&"onBehalfOf"]),
+                entity: Entity::User(user),
+            })
+        };
+        let named = value!({ "onBehalfOf": (user.to_string()), "lines": [] });
+        for (input, expected) in [
+            (named, &["onBehalfOf".to_owned()][..]),
+            (value!({ "lines": [] }), &[][..]),
+            (value!({ "onBehalfOf": null, "lines": [] }), &[][..]),
+        ] {
+            let input = <CreateOrderInput as InputType>::parse(Some(input));
+            let input = input.unwrap_or_else(|_| panic!("it is an input"));
+            match input.place(unknown()) {
+                CommandError::Refused(refusal) => assert_eq!(refusal.field_path(), expected),
+                other => panic!("{other}"),
+            }
+        }
     }
 }
