@@ -107,11 +107,15 @@ impl Running {
         was_there
     }
 
-    /// Ends those that could go on for ever.
-    pub fn stop_streams(&mut self) {
+    /// Ends those that could go on for ever; returns which.
+    pub fn stop_streams(&mut self) -> Vec<Arc<str>> {
         match self {
-            Self::One(operation) if !operation.started.once => *self = Self::None,
-            Self::None | Self::One(_) => {}
+            Self::One(operation) if !operation.started.once => {
+                let id = Arc::clone(&operation.id);
+                *self = Self::None;
+                vec![id]
+            }
+            Self::None | Self::One(_) => Vec::new(),
             Self::Many(many) => many.stop_streams(),
         }
     }
@@ -161,13 +165,13 @@ impl Many {
         }
     }
 
-    fn stop_streams(&mut self) {
-        self.open.retain(|_, open| {
-            if !open.once {
-                open.stop.abort();
-            }
-            open.once
+    fn stop_streams(&mut self) -> Vec<Arc<str>> {
+        let stopped = self.open.extract_if(|_, open| !open.once);
+        let ids = stopped.map(|(id, open)| {
+            open.stop.abort();
+            id
         });
+        ids.collect()
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Arc<str>, Option<Step>)> {
@@ -273,12 +277,12 @@ mod tests {
             let (_answer, told) = unbounded();
             let steps = told.boxed();
             running.begin("1", Started { once: true, steps });
-            running.stop_streams();
+            assert_eq!(running.stop_streams().len(), others);
             assert_eq!((running.len(), running.has("1")), (1, true));
         }
         let mut running = Running::default();
         let _steps = begin(&mut running, "1");
-        running.stop_streams();
+        assert_eq!(running.stop_streams(), [Arc::<str>::from("1")]);
         assert!(running.is_empty());
     }
 }

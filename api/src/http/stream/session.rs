@@ -3,19 +3,19 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use shop_core::runtime::Shutdown;
 use shop_core::runtime::settings::SocketSettings;
+use shop_core::runtime::{Shutdown, trace};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::streams::Known;
 use crate::http::events::{COME_BACK, COMMENT, KEEP_ALIVE};
-use crate::http::operations::{Started, Step, too_many};
+use crate::http::operations::{Started, Step, expired, too_many};
 use crate::http::running::{Running, quoted};
 use crate::identity::Identity;
 
-/// How long queries and mutations may take to end when the program stops.
+/// How long queries and mutations may take to end when the program stops, or the token.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why a request is refused.
@@ -60,6 +60,21 @@ pub struct Session {
     _known: Known,
 }
 
+/// That a stream is about to end.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    reason: &'static str,
+    /// Until when what is under way must end.
+    by: Instant,
+}
+
+impl Leaving {
+    fn now(reason: &'static str) -> Self {
+        let by = Instant::now() + DRAIN;
+        Self { reason, by }
+    }
+}
+
 /// Tells a stream to do something, and waits until it has.
 ///
 /// # Errors
@@ -91,18 +106,27 @@ impl Session {
         }
     }
 
-    /// Serves it to its end, which is that of its owner's last token at the latest; returns why it ended. One that is not opened, or not read, ends after the time that a
-    /// socket's client has to read a message.
+    /// Serves it to its end, which is that of its owner's last token at the latest; returns why it ended. Its subscriptions are told of
+    /// that first. One that is not opened, or not read, ends after the time that a socket's client has to read a message.
     pub async fn run(mut self, shutdown: &Shutdown, limits: &SocketSettings) -> &'static str {
         let mut turn = pin!(shutdown.turn(limits.handover));
         let events = self.events.clone();
         // So that the client knows at once that it is heard.
         let mut unsent = Some(COME_BACK.to_owned());
         let mut told = Instant::now();
-        let mut leave_by = None;
+        let mut leaving: Option<Leaving> = None;
         loop {
-            if leave_by.is_some() && self.running.is_empty() && unsent.is_none() {
-                return "stopping";
+            if leaving.is_none() && self.identity.is_over() {
+                leaving = Some(Leaving::now("expired"));
+                if let Some(events) = self.expire() {
+                    unsent = Some(unsent.unwrap_or_default() + &events);
+                }
+            }
+            if let Some(leaving) = &leaving
+                && self.running.is_empty()
+                && unsent.is_none()
+            {
+                return leaving.reason;
             }
             let (is_free, has_room) = match &unsent {
                 None => (true, true),
@@ -113,10 +137,8 @@ impl Session {
             } else {
                 limits.write_timeout
             };
-            let due = leave_by.map_or(told + patience, |by| (told + patience).min(by));
-            if self.identity.is_over() {
-                return "expired";
-            }
+            let due = told + patience;
+            let due = leaving.as_ref().map_or(due, |leaving| due.min(leaving.by));
             let end_of_token = Instant::now() + self.identity.left();
             tokio::select! {
                 () = events.closed() => return "left",
@@ -127,13 +149,13 @@ impl Session {
                     room.send(event);
                     told = Instant::now();
                 }
-                () = &mut turn, if leave_by.is_none() => {
+                () = &mut turn, if leaving.is_none() => {
                     self.running.stop_streams();
-                    leave_by = Some(Instant::now() + DRAIN);
+                    leaving = Some(Leaving::now("stopping"));
                     unsent = Some(unsent.unwrap_or_default() + COME_BACK);
                 }
                 Some(command) = self.commands.recv(), if has_room => {
-                    if let Some(event) = self.obey(command, limits) {
+                    if let Some(event) = self.obey(command, leaving.is_some(), limits) {
                         unsent = Some(unsent.unwrap_or_default() + &event);
                     }
                 }
@@ -141,10 +163,10 @@ impl Session {
                     unsent = Some(event(&id, step));
                     told = Instant::now();
                 }
-                () = sleep_until(end_of_token) => {} // unless it was renewed meanwhile
+                () = sleep_until(end_of_token), if leaving.is_none() => {} // unless it was renewed meanwhile
                 () = sleep_until(due) => {
-                    if leave_by.is_some_and(|by| by <= due) {
-                        return "stopping";
+                    if let Some(leaving) = leaving.filter(|leaving| leaving.by <= due) {
+                        return leaving.reason;
                     }
                     if !is_free {
                         return "slow";
@@ -156,9 +178,24 @@ impl Session {
         }
     }
 
-    /// Does it; what the client is to be told at once, if anything.
-    fn obey(&mut self, command: Command, limits: &SocketSettings) -> Option<String> {
+    /// Ends what could go on for ever; what its client is told of that. What has one answer, whose effect may be under way, goes on.
+    fn expire(&mut self) -> Option<String> {
+        let ended = self.running.stop_streams();
+        let events = ended
+            .iter()
+            .map(|id| event(id, Some(expired(&trace::new_trace()))));
+        events.reduce(|all, one| all + &one)
+    }
+
+    /// Does it; what the client is to be told at once, if anything. A stream that leaves takes nothing on.
+    fn obey(
+        &mut self,
+        command: Command,
+        is_leaving: bool,
+        limits: &SocketSettings,
+    ) -> Option<String> {
         let (answer, done, told) = match command {
+            Command::Start { answer, .. } if is_leaving => (answer, Err(Refused::NoStream), None),
             Command::Start { id, answer, .. } if self.running.has(&quoted(&id)) => {
                 (answer, Err(Refused::Duplicate), None)
             }
@@ -193,5 +230,62 @@ fn event(id: &str, step: Option<Step>) -> String {
         Some(Step::Next(payload)) => next(&payload),
         Some(Step::Error(errors)) => next(&format!(r#"{{"errors":{errors}}}"#)) + &complete,
         None => complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream::{self, StreamExt as _};
+    use shop_core::domain::Timestamp;
+    use shop_core::runtime::{Settings, clock};
+
+    use super::*;
+    use crate::http::stream::Streams;
+    use crate::identity::Caller;
+    use crate::identity::tests::a_caller;
+
+    #[tokio::test]
+    async fn at_the_end_of_its_token_subscriptions_are_told_why_and_single_answers_still_come() {
+        let identity = Identity::from(Caller {
+            until: Timestamp::from_millis(clock::now().millis() + 500),
+            ..a_caller()
+        });
+        let streams = Streams::default();
+        let (token, session) = streams.reserve(identity.clone());
+        let mut events = streams.open(&token, &identity).expect("it is theirs");
+        let (commands, _) = streams.commands(&token, &identity).expect("it is theirs");
+        let session = tokio::spawn(async move {
+            let settings = Settings::read(&|_| None).expect("the defaults are valid");
+            session.run(&Shutdown::new(), &settings.edge.socket).await
+        });
+        let begin = async |id: &str, once, steps| {
+            let (id, started) = (id.to_owned(), Started { once, steps });
+            ask(&commands, |answer| Command::Start {
+                id,
+                started,
+                answer,
+            })
+            .await
+        };
+        let (made, comes) = oneshot::channel::<()>();
+        let single = stream::once(async move {
+            let _ = comes.await;
+            Step::Next("{}".into())
+        });
+        assert_eq!(begin("1", false, stream::pending().boxed()).await, Ok(()));
+        assert_eq!(begin("2", true, single.boxed()).await, Ok(()));
+        assert_eq!(events.recv().await.as_deref(), Some(COME_BACK));
+        let told = events.recv().await.expect("it says why");
+        assert!(told.contains("UNAUTHENTICATED"), "{told}");
+        let complete = |id: &str| format!("event: complete\ndata: {{\"id\":\"{id}\"}}\n\n");
+        assert!(told.ends_with(&complete("1")), "{told}");
+        let late = begin("3", false, stream::pending().boxed()).await;
+        assert_eq!(late, Err(Refused::NoStream));
+        made.send(()).expect("it is under way");
+        let told = events.recv().await.expect("the answer");
+        assert!(told.contains(r#"{"id":"2","payload":{}}"#), "{told}");
+        assert_eq!(events.recv().await, Some(complete("2")));
+        assert_eq!(events.recv().await, None);
+        assert_eq!(session.await.expect("no panic"), "expired");
     }
 }
