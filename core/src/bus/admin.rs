@@ -290,7 +290,7 @@ mod tests {
         let error = given_up.await.expect_err("it never succeeds");
         let told = format!("{:#}", anyhow::Error::from(error));
         assert_eq!(told, "Kafka is away: it was not done: no answer");
-        assert_eq!(tries, 60);
+        assert!((60..=61).contains(&tries), "{tries}"); // the last one at the bound itself, or not
     }
 
     #[tokio::test(start_paused = true)]
