@@ -51,23 +51,7 @@ impl Process {
     /// The processor time that it took so far, by the scheduler's own account: ticks of 10 ms are too coarse for a plain
     /// broadcast.
     pub fn cpu(&self) -> anyhow::Result<Cpu> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.id));
-        let mut times = HashMap::new();
-        for thread in threads.with_context(|| self.gone())? {
-            let thread = thread?;
-            // A thread may end meanwhile; it has been idle for long then.
-            let Ok(times_of) = fs::read_to_string(thread.path().join("schedstat")) else {
-                continue;
-            };
-            let running = times_of.split(' ').next().unwrap_or_default();
-            let running = running.parse().context("an unknown form of schedstat")?;
-            times.insert(thread.file_name().to_string_lossy().into_owned(), running);
-        }
-        ensure!(
-            !times.is_empty(),
-            "this kernel does not tell processor times (schedstat)"
-        );
-        Ok(Cpu(times))
+        Cpu::of(self.id).with_context(|| self.gone())
     }
 
     /// Its resident memory in bytes.
@@ -103,6 +87,27 @@ impl Process {
 }
 
 impl Cpu {
+    /// What the threads of a process took so far.
+    pub fn of(process: u32) -> anyhow::Result<Self> {
+        let threads = fs::read_dir(format!("/proc/{process}/task"));
+        let mut times = HashMap::new();
+        for thread in threads.with_context(|| format!("process {process} is gone"))? {
+            let thread = thread?;
+            // A thread may end meanwhile; it has been idle for long then.
+            let Ok(times_of) = fs::read_to_string(thread.path().join("schedstat")) else {
+                continue;
+            };
+            let running = times_of.split(' ').next().unwrap_or_default();
+            let running = running.parse().context("an unknown form of schedstat")?;
+            times.insert(thread.file_name().to_string_lossy().into_owned(), running);
+        }
+        ensure!(
+            !times.is_empty(),
+            "this kernel does not tell processor times (schedstat)"
+        );
+        Ok(Self(times))
+    }
+
     /// What was taken since an earlier reading.
     pub fn since(&self, earlier: &Self) -> Duration {
         let times = self.0.iter().map(|(thread, time)| {
