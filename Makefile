@@ -17,7 +17,7 @@ CI_SLOWER ?= 5
 TEST_THREADS ?= 8
 
 .PHONY: run up down restart logs run-api run-outbox-relay run-stock-reservation run-order-saga run-projector \
-	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live bench-live bench-hostile bench-overload chaos sim ops deps build clean ci \
+	run-consumers run-all test test-fast lint fmt coverage schema schema-check migrate demo clients live bench-live bench-hostile bench-overload fuzz chaos sim ops deps build clean ci \
 	help assets
 
 run: ## everything in the foreground: servers, build, migrations, first data, programs; Ctrl-C stops it
@@ -79,6 +79,8 @@ bench-hostile: assets ## what it costs to refuse hostile requests, beside { __ty
 	@cargo build -q --release --workspace --bins && cargo run -q --release --bin bench-hostile
 bench-overload: assets ## three times as many requests as the API can serve: what it serves, what it refuses, what is left after; SECONDS=n
 	@cargo build -q --release --workspace --bins && $(WITH_ENGINES) cargo run -q --release --bin bench-overload
+fuzz: assets ## ask the API what nobody asks, from one seed, and look that it answers well and stays as it is; MINUTES=n, SEED=n CASE=n
+	@cargo build -q --release --workspace --bins && $(WITH_ENGINES) cargo run -q --release --bin fuzz
 chaos: assets ## kill, pause, cut and confuse everything, then check every promise; SEED=n LONG=1 ONLY=words SLOWER=n
 	@SEED=$(SEED) LONG=$(LONG) ONLY="$(ONLY)" SLOWER=$(SLOWER) lab/chaos/run
 ops: ## the operator's command line, as in make ops ARGS="dlq list"

@@ -8,7 +8,7 @@ mod board;
 mod crowd;
 mod deaf;
 mod driver;
-mod goal;
+pub mod goal;
 mod host;
 mod judge;
 mod kill;
