@@ -92,11 +92,6 @@ impl Grammar {
             _ => Form::Scalar(name),
         }
     }
-
-    /// The names of all types.
-    pub fn types(&self) -> Vec<&str> {
-        self.0.types.keys().map(|name| name.as_str()).collect()
-    }
 }
 
 #[cfg(test)]

@@ -123,17 +123,14 @@ impl Desk {
     /// Asks for something and notes what becomes of it. A connection that is lost is opened anew, whose time does not count.
     async fn exchange(&self, line: &mut Option<Line>) {
         let open = match line.take() {
-            Some(open) => open,
-            None => match Line::open(self.scene.address).await {
-                Ok(open) => open,
-                Err(_) => {
-                    self.fail(None, "not connected");
-                    sleep(PAUSE).await;
-                    return;
-                }
-            },
+            Some(open) => Ok(open),
+            None => Line::open(self.scene.address).await,
         };
-        let mut open = open;
+        let Ok(mut open) = open else {
+            self.fail(None, "not connected");
+            sleep(PAUSE).await;
+            return;
+        };
         let request = self.mix.borrow_mut().next();
         let sent = Instant::now();
         let Ok(told) = open.ask(&request.bytes).await else {
@@ -177,12 +174,11 @@ impl Desk {
     /// Notes what was not answered, or not even asked.
     fn fail(&self, request: Option<&Request>, what: &str) {
         let outcome = Outcome::Failed(what.to_owned());
-        match request {
-            Some(request) => self.note(request, &outcome, Duration::ZERO, b""),
-            None => {
-                let mut tally = self.tally.borrow_mut();
-                *tally.failures.entry(what.to_owned()).or_default() += 1;
-            }
+        if let Some(request) = request {
+            self.note(request, &outcome, Duration::ZERO, b"");
+        } else {
+            let mut tally = self.tally.borrow_mut();
+            *tally.failures.entry(what.to_owned()).or_default() += 1;
         }
     }
 }
