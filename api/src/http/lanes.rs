@@ -64,12 +64,12 @@ enum Held {
 pub struct Wait(Slot);
 
 impl Lanes {
-    /// Two lanes: for so many queries, and a quarter as many mutations, each of which waits for a connection to MySQL and holds it. More
+    /// Two lanes: for so many queries, and an eighth as many mutations, each of which waits for a connection to MySQL and holds it. More
     /// of them at once would only time out together.
     pub fn new(at_once: usize) -> Self {
         Self {
             queries: Lane::new(at_once),
-            mutations: Lane::new(at_once.div_ceil(4)),
+            mutations: Lane::new(at_once.div_ceil(8)),
         }
     }
 

@@ -66,7 +66,7 @@ where
 }
 
 impl Db {
-    /// Makes the pool. Waiting for a connection is bounded by the transaction that wants it. Connects nowhere yet, so a program starts while MySQL is away.
+    /// Makes the pool. Connects nowhere yet, so a program starts while MySQL is away.
     ///
     /// In: how to reach MySQL; how the payloads of events are written.
     ///
@@ -130,7 +130,8 @@ impl Db {
     }
 
     /// Runs `work` in one transaction: commits if it succeeds, rolls back if it fails, and starts over, a few times, if
-    /// another transaction stood in its way. Each try is bounded by `MYSQL_TIMEOUT`.
+    /// another transaction stood in its way. Waiting for a connection is bounded by `MYSQL_TIMEOUT`, and so is each try: what waited
+    /// long for its turn has time to end, for else a full pool would only do work that is thrown away.
     ///
     /// In: a name for the metrics; the work, which must do the same when it is run again.
     ///
@@ -146,14 +147,7 @@ impl Db {
         let started = Instant::now();
         let mut tried = 1;
         let result = loop {
-            let committing = AtomicBool::new(false);
-            let attempt = self.attempt(name, work.clone(), &committing);
-            let attempt = tokio::time::timeout(self.timeout, attempt).await;
-            let late = |_| {
-                let error = anyhow!("transaction {name} did not end within {:?}", self.timeout);
-                Err(without_answer(error, &committing).into())
-            };
-            match attempt.unwrap_or_else(late) {
+            match self.try_once(name, work.clone()).await {
                 Err(error) if error.is_conflict() && tried < TRIES => {
                     metrics::counter!(MYSQL_TRANSACTION_RETRIES, "name" => name).increment(1);
                     tokio::time::sleep(pause_before_retry(tried)).await;
@@ -167,55 +161,29 @@ impl Db {
         result
     }
 
-    async fn attempt<T, E, F>(
-        &self,
-        name: &'static str,
-        work: F,
-        committing: &AtomicBool,
-    ) -> Result<T, E>
+    async fn try_once<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
         T: Send,
         E: TransactionError,
         F: for<'c> Work<&'c mut Conn, Result<T, E>>,
     {
-        let mut guarded = self.connection().await?;
-        let conn = guarded.conn();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the legal home of transactions"
-        )]
-        AnsiTransactionManager::begin_transaction(conn)
-            .await
-            .map_err(StoreError::from)?;
-        match work(conn).await {
-            Ok(value) => {
-                failpoint::pass_in(Step::BeforeCommit, name).await;
-                committing.store(true, Ordering::Relaxed);
-                AnsiTransactionManager::commit_transaction(conn)
-                    .await
-                    .map_err(|error| match StoreError::from(error) {
-                        StoreError::Unavailable(cause) => StoreError::InDoubt(cause),
-                        answered => answered,
-                    })?;
-                guarded.give_back();
-                failpoint::pass_in(Step::AfterCommit, name).await;
-                Ok(value)
-            }
-            Err(error) => {
-                // A connection that can not even roll back is closed by its guard; the cause stays the first error.
-                if AnsiTransactionManager::rollback_transaction(conn)
-                    .await
-                    .is_ok()
-                {
-                    guarded.give_back();
-                }
-                Err(error)
-            }
-        }
+        let guarded = self.connection().await?;
+        let committing = AtomicBool::new(false);
+        let attempt = attempt(guarded, name, work, &committing);
+        let attempt = tokio::time::timeout(self.timeout, attempt).await;
+        attempt.unwrap_or_else(|_| {
+            let error = anyhow!("transaction {name} did not end within {:?}", self.timeout);
+            Err(without_answer(error, &committing).into())
+        })
     }
 
     async fn connection(&self) -> Result<Guarded, StoreError> {
-        let object = self.pool.get().await.map_err(|error| pool_error(&error))?;
+        let object = tokio::time::timeout(self.timeout, self.pool.get()).await;
+        let object = object.map_err(|_| {
+            let error = anyhow!("no connection was free within {:?}", self.timeout);
+            StoreError::Unavailable(error)
+        })?;
+        let object = object.map_err(|error| pool_error(&error))?;
         self.report_connections();
         Ok(Guarded {
             object: Some(object),
@@ -227,6 +195,53 @@ impl Db {
         let in_use = status.size.saturating_sub(status.available);
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "in_use").set(count(in_use));
         metrics::gauge!(MYSQL_POOL_CONNECTIONS, "state" => "idle").set(count(status.available));
+    }
+}
+
+/// One try, on a connection that is closed unless the try ends in an orderly way.
+async fn attempt<T, E, F>(
+    mut guarded: Guarded,
+    name: &'static str,
+    work: F,
+    committing: &AtomicBool,
+) -> Result<T, E>
+where
+    T: Send,
+    E: TransactionError,
+    F: for<'c> Work<&'c mut Conn, Result<T, E>>,
+{
+    let conn = guarded.conn();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the legal home of transactions"
+    )]
+    AnsiTransactionManager::begin_transaction(conn)
+        .await
+        .map_err(StoreError::from)?;
+    match work(conn).await {
+        Ok(value) => {
+            failpoint::pass_in(Step::BeforeCommit, name).await;
+            committing.store(true, Ordering::Relaxed);
+            AnsiTransactionManager::commit_transaction(conn)
+                .await
+                .map_err(|error| match StoreError::from(error) {
+                    StoreError::Unavailable(cause) => StoreError::InDoubt(cause),
+                    answered => answered,
+                })?;
+            guarded.give_back();
+            failpoint::pass_in(Step::AfterCommit, name).await;
+            Ok(value)
+        }
+        Err(error) => {
+            // A connection that can not even roll back is closed by its guard; the cause stays the first error.
+            if AnsiTransactionManager::rollback_transaction(conn)
+                .await
+                .is_ok()
+            {
+                guarded.give_back();
+            }
+            Err(error)
+        }
     }
 }
 

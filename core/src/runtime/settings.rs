@@ -249,7 +249,7 @@ pub struct HttpSettings {
     pub connections_per_address: usize,
     /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<Network>,
-    /// `REQUESTS_AT_ONCE`: queries at most, and as many mutations.
+    /// `REQUESTS_AT_ONCE`: queries at most, and an eighth as many mutations.
     pub requests_at_once: usize,
     /// `RATE_PER_ADDRESS`: cost per minute; 0 for no bound.
     pub rate_per_address: u32,

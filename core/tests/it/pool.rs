@@ -8,7 +8,9 @@ use diesel::IntoSql;
 use diesel::sql_types::BigInt;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
-use shop_core::db::{Conn, StoreError};
+use shop_core::db::{Conn, Db, StoreError};
+use shop_core::events::Encoding;
+use shop_core::runtime::settings::MysqlSettings;
 use shop_core::testkit::TestDb;
 
 /// Asks for a number that only this question has.
@@ -132,4 +134,25 @@ async fn migrations_may_run_in_several_places_at_once() {
     let (one, other) = (one.await.expect("ended"), other.await.expect("ended"));
     let done = [one.expect("migrated").len(), other.expect("migrated").len()];
     assert!(done.contains(&0), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_long_for_a_connection_has_time_to_end_all_the_same() {
+    let test = TestDb::new().await;
+    let settings = MysqlSettings {
+        pool_size: 1,
+        timeout: Duration::from_secs(4),
+        ..test.settings().clone()
+    };
+    let db = Db::new(&settings, Encoding::Json).expect("a pool");
+    let slow = || {
+        db.transaction("test", async |tx| {
+            let slow = diesel::sql_query("DO SLEEP(2.5)");
+            diesel_async::RunQueryDsl::execute(slow, tx).await?;
+            Ok::<_, StoreError>(())
+        })
+    };
+    let (first, second) = tokio::join!(slow(), slow());
+    first.expect("it has the connection");
+    second.expect("its own time begins with the connection");
 }
