@@ -1,7 +1,11 @@
 //! A bounded number of things that are there at the same time, and of sockets above all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+
+use futures::task::AtomicWaker;
 
 /// How many there may be, and how many there are. Clones share the count.
 #[derive(Debug, Clone)]
@@ -43,20 +47,50 @@ impl Drop for Place {
 /// How many places of users there are for one of strangers.
 const USERS_PER_STRANGER: usize = 4;
 
-/// Places of sockets and streams: those of users, and fewer for whoever has not said yet who it is, so that a crowd that never
-/// does takes no place of a user's. Clones share the counts.
+/// Places of sockets and streams: those of users, and fewer for whoever has not said yet who it is. So a crowd that never does takes
+/// no place of a user's, and keeps out nobody who says it soon: the stranger who came first leaves for the one who comes. Clones share
+/// the places.
 #[derive(Debug, Clone)]
 pub struct Halls {
     users: Places,
-    strangers: Places,
+    lobby: Lobby,
 }
 
 /// A socket's place.
 #[derive(Debug)]
-pub struct Standing {
-    _place: Place,
-    /// Where a stranger's belongs once it is known.
-    users: Option<Places>,
+pub enum Standing {
+    /// A user's.
+    User(#[expect(dead_code, reason = "it is there to be dropped")] Place),
+    /// That of somebody who may be a user.
+    Stranger(Stranger),
+}
+
+/// A place among strangers; given back when dropped.
+#[derive(Debug)]
+pub struct Stranger {
+    number: u64,
+    door: Arc<Door>,
+    halls: Halls,
+}
+
+/// By which a stranger is shown out.
+#[derive(Debug, Default)]
+struct Door {
+    is_open: AtomicBool,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Clone)]
+struct Lobby {
+    most: usize,
+    crowd: Arc<Mutex<Crowd>>,
+}
+
+/// Strangers in the order in which they came.
+#[derive(Debug, Default)]
+struct Crowd {
+    next: u64,
+    doors: BTreeMap<u64, Arc<Door>>,
 }
 
 impl Halls {
@@ -64,66 +98,144 @@ impl Halls {
     pub fn new(users: usize) -> Self {
         Self {
             users: Places::new(users),
-            strangers: Places::new(users.div_ceil(USERS_PER_STRANGER)),
+            lobby: Lobby {
+                most: users.div_ceil(USERS_PER_STRANGER),
+                crowd: Arc::default(),
+            },
         }
     }
 
     /// A user's place, unless all are taken.
     pub fn take(&self) -> Option<Standing> {
-        self.users.take().map(|place| Standing {
-            _place: place,
-            users: None,
-        })
+        self.users.take().map(Standing::User)
     }
 
-    /// A place for who has not said yet who it is, unless all are taken.
-    pub fn take_as_stranger(&self) -> Option<Standing> {
-        self.strangers.take().map(|place| Standing {
-            _place: place,
-            users: Some(self.users.clone()),
+    /// A place for who has not said yet who it is. Where as many are as may be, the first of them is shown out.
+    pub fn take_as_stranger(&self) -> Standing {
+        let door = Arc::<Door>::default();
+        let mut crowd = self.lobby.crowd();
+        if crowd.doors.len() >= self.lobby.most
+            && let Some((_, first)) = crowd.doors.pop_first()
+        {
+            first.open();
+        }
+        let number = crowd.next;
+        crowd.next += 1;
+        crowd.doors.insert(number, Arc::clone(&door));
+        drop(crowd);
+        Standing::Stranger(Stranger {
+            number,
+            door,
+            halls: self.clone(),
         })
+    }
+}
+
+impl Lobby {
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Door {
+    fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+        self.waker.wake();
     }
 }
 
 impl Standing {
     /// It is known whose it is: a stranger's moves to the users'. Whether there is a place.
     pub fn identify(&mut self) -> bool {
-        let Some(users) = &self.users else {
-            return true;
-        };
-        let Some(place) = users.take() else {
+        if let Self::Stranger(stranger) = self {
+            let Some(user) = stranger.halls.take() else {
+                return false;
+            };
+            *self = user;
+        }
+        true
+    }
+
+    /// Whether it is to leave for others, which happens to strangers alone. The task is woken when that changes.
+    pub fn is_shown_out(&self, cx: &Context<'_>) -> bool {
+        let Self::Stranger(stranger) = self else {
             return false;
         };
-        *self = Self {
-            _place: place,
-            users: None,
-        };
-        true
+        stranger.door.waker.register(cx.waker());
+        stranger.door.is_open.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.halls.lobby.crowd().doors.remove(&self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
+    use futures::task::noop_waker_ref;
+
     use super::*;
+
+    fn is_shown_out(standing: &Standing) -> bool {
+        standing.is_shown_out(&Context::from_waker(noop_waker_ref()))
+    }
 
     #[test]
     fn strangers_take_no_place_of_users_until_they_are_known() {
         let halls = Halls::new(8);
-        let mut strangers: Vec<_> = (0..2).filter_map(|_| halls.take_as_stranger()).collect();
-        assert_eq!(strangers.len(), 2, "a quarter");
-        assert!(halls.take_as_stranger().is_none());
+        let mut strangers = [halls.take_as_stranger(), halls.take_as_stranger()];
         let users: Vec<_> = (0..7).filter_map(|_| halls.take()).collect();
         assert_eq!(users.len(), 7, "as if no stranger was there");
         assert!(strangers[0].identify() && strangers[0].identify());
         assert!(!strangers[1].identify(), "there are eight users");
         assert!(halls.take().is_none());
-        let third = halls.take_as_stranger().expect("one has moved");
         drop(users);
         assert!(strangers[1].identify());
-        drop((strangers, third));
+        assert!(!strangers.iter().any(is_shown_out));
+        drop(strangers);
         let users: Vec<_> = (0..9).filter_map(|_| halls.take()).collect();
         assert_eq!(users.len(), 8, "all are given back");
-        assert!(Halls::new(1).take_as_stranger().is_some());
+    }
+
+    #[test]
+    fn the_stranger_who_came_first_leaves_for_the_one_who_comes() {
+        let halls = Halls::new(8);
+        let [mut first, second, third] = [(); 3].map(|()| halls.take_as_stranger());
+        assert!(is_shown_out(&first), "there are two places");
+        assert!(!is_shown_out(&second) && !is_shown_out(&third));
+        assert!(first.identify(), "if it says so at the last moment");
+        assert!(!is_shown_out(&first));
+        drop(second);
+        let fourth = halls.take_as_stranger();
+        assert!(!is_shown_out(&third), "one had left by itself");
+        drop(halls.take_as_stranger());
+        assert!(is_shown_out(&third) && !is_shown_out(&fourth));
+        let only = Halls::new(1).take_as_stranger();
+        assert!(!is_shown_out(&only));
+    }
+
+    #[tokio::test]
+    async fn who_is_shown_out_is_woken() {
+        let halls = Halls::new(1);
+        let standing = halls.take_as_stranger();
+        let leaving = std::future::poll_fn(|cx| {
+            if standing.is_shown_out(cx) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let (_next, ()) = tokio::join!(
+            async {
+                tokio::task::yield_now().await;
+                halls.take_as_stranger()
+            },
+            leaving
+        );
     }
 
     #[test]

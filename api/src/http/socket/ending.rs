@@ -40,7 +40,7 @@ pub enum Ending {
     Slow,
     /// The client did not answer pings.
     Silent,
-    /// The client has said who it is, and there is no place for one more user.
+    /// The client has said who it is, and there is no place for one more user; or it has not, and others who have not want its place.
     Crowded,
     /// Nobody is known to be at the other end, or not any more.
     Denied(Denied),

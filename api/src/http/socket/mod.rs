@@ -60,7 +60,7 @@ pub fn upgrade(
     }
     let standing = match &identity {
         Some(_) => edge.sockets.take(),
-        None => edge.sockets.take_as_stranger(),
+        None => Some(edge.sockets.take_as_stranger()),
     };
     let Some(standing) = standing else {
         metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);

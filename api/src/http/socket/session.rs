@@ -165,12 +165,14 @@ where
         }
         let is_due = timer.poll(cx).is_ready();
         let is_done = self.leave_by.is_some() && self.running.is_empty();
+        let is_shown_out = self.standing.is_shown_out(cx);
         let news = News {
             verdict,
             event,
             is_turn,
             is_due,
             is_done,
+            is_shown_out,
         };
         if news.is_none() {
             Poll::Pending
@@ -188,6 +190,10 @@ where
         }
         if let Some(event) = news.event {
             self.take(event)?;
+        }
+        // Unless it has just said it.
+        if news.is_shown_out && self.identity.is_none() {
+            return Err(Ending::Crowded);
         }
         if news.is_turn {
             self.running.stop_streams();
@@ -370,6 +376,8 @@ struct News {
     is_due: bool,
     /// It was its turn, and what was under way is over.
     is_done: bool,
+    /// Others want its place, and it has not said who it is.
+    is_shown_out: bool,
 }
 
 impl News {
@@ -379,6 +387,7 @@ impl News {
             && !self.is_turn
             && !self.is_due
             && !self.is_done
+            && !self.is_shown_out
     }
 }
 

@@ -499,12 +499,8 @@ async fn what_is_said_before_the_token_is_verified_is_heard_after_that() {
 #[tokio::test(start_paused = true)]
 async fn a_stranger_takes_a_place_of_users_when_it_says_who_it_is_and_gives_it_back() {
     let halls = Halls::new(1);
-    let stranger = || {
-        let standing = halls.take_as_stranger().expect("a place");
-        Client::stand(nothing, Duration::ZERO, None, standing)
-    };
+    let stranger = || Client::stand(nothing, Duration::ZERO, None, halls.take_as_stranger());
     let mut first = stranger();
-    assert!(halls.take_as_stranger().is_none(), "it is the only one");
     let user = halls.take().expect("no stranger takes it");
     first.say(&init_with("fresh"));
     assert_eq!(first.hear().await.0, "1013", "there is one user");
@@ -515,9 +511,25 @@ async fn a_stranger_takes_a_place_of_users_when_it_says_who_it_is_and_gives_it_b
     second.say(&init_with("fresh"));
     assert_eq!(second.hear().await.0, ACK);
     assert!(halls.take().is_none(), "it has moved");
-    let third = halls.take_as_stranger();
-    assert!(third.is_some(), "and left its place");
+    drop(halls.take_as_stranger());
     drop(second.says);
     second.session.await.expect("no panic");
     assert!(halls.take().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_strangers_the_first_leaves_at_once_and_who_is_known_stays() {
+    let halls = Halls::new(1);
+    let stranger = || Client::stand(nothing, Duration::ZERO, None, halls.take_as_stranger());
+    let mut known = stranger();
+    known.say(&init_with("fresh"));
+    assert_eq!(known.hear().await.0, ACK);
+
+    let mut silent = stranger();
+    let begun = Instant::now();
+    let _next = stranger();
+    assert_eq!(silent.hear().await.0, "1013");
+    assert_eq!(silent.ended().await.0, Ending::Crowded);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(known.hear().await.0, "ping", "nobody else is sent away");
 }

@@ -264,7 +264,7 @@ settings! {
     TRUSTED_PROXIES = Value(""), Kind::Networks, API,
         "Proxies in front of the API, whose word in X-Forwarded-For counts for where a request comes from";
     REQUESTS_AT_ONCE = Value("256"), Number(1, 1_000_000), API,
-        "Queries that one process runs at once, at most, and a quarter as many mutations; more wait for some milliseconds, and are then refused with OVERLOADED";
+        "Queries that one process runs at once, at most, and an eighth as many mutations; more wait for some milliseconds, and are then refused with OVERLOADED";
     RATE_PER_ADDRESS = Value("600000"), Number(0, 1_000_000_000), API,
         "What the operations of one address (an IPv6 network of 64 bits) may cost per minute, and at once; more are refused with RATE_LIMITED. 0 for no bound";
     RATE_PER_USER = Value("120000"), Number(0, 1_000_000_000), API,
@@ -278,7 +278,7 @@ settings! {
     LIVE_ANSWER_BYTES = Value("4194304"), Number(1_024, 1_073_741_824), API,
         "Bytes of one answer over a socket or event stream, at most; a larger one ends its operation with an error";
     SOCKETS = Value("20000"), Number(1, 1_000_000), API,
-        "WebSockets of users that one process has open, at most, and a quarter as many of clients that have not said yet who they are; more are refused with 503, or closed with 1013 when they say it";
+        "WebSockets of users that one process has open, at most; more are refused with 503, or closed with 1013 once they say who they are. Of clients that have not said it yet a quarter as many, of whom the first is closed with 1013 for the next";
     SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
         "Operations that one socket has open, at most; more are answered with an error";
     SOCKET_MESSAGE_BYTES = Value("131072"), Number(128, 67_108_864), API,
