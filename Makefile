@@ -75,7 +75,7 @@ live: build ## a thousand subscribers while copies of the API are killed; ROLL=1
 	@$(WITH_ENGINES) cargo run -q --profile $(PROFILE) --bin live
 bench-live: build ## what ten thousand subscribers cost, beside a plain broadcast and Node's graphql-ws; SUBSCRIBERS=n ROUNDS=n
 	@lab/bench/run
-bench-hostile: assets ## what it costs to refuse hostile requests, beside { __typename }; below twice as much
+bench-hostile: assets ## what it costs to refuse hostile requests, beside { __typename }; and to hold 20,000 silent sockets
 	@cargo build -q --release --workspace --bins && cargo run -q --release --bin bench-hostile
 bench-overload: assets ## three times as many requests as the API can serve: what it serves, what it refuses, what is left after; SECONDS=n
 	@cargo build -q --release --workspace --bins && $(WITH_ENGINES) cargo run -q --release --bin bench-overload

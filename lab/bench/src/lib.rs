@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod goal;
 pub mod hostile;
+pub mod limit;
 pub mod live;
 pub mod overload;
 pub mod sockets;

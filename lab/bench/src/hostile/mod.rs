@@ -1,9 +1,11 @@
-//! What it costs to refuse: the processor time of the API for each hostile request, beside the smallest answer that there is.
+//! What it costs to refuse: the processor time of the API for each hostile request, beside the smallest answer that there is; and
+//! what a crowd of sockets costs that say nothing.
 //!
-//! `make bench-hostile`. Needs no server: what is refused reaches none. `cases` are the requests, `client` sends them.
+//! `make bench-hostile`. Needs no server: what is refused reaches none. `cases` are the requests, `client` sends them, `crowd` is silent.
 
 mod cases;
 mod client;
+mod crowd;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -15,6 +17,7 @@ use tokio::process::Command;
 
 use self::cases::{Case, cases};
 use self::client::send_all;
+use crate::limit;
 use crate::live::process::{Process, released};
 
 /// How often everything is measured; medians are told.
@@ -29,12 +32,14 @@ const READY: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(2);
 
 /// Where nobody listens.
-const NO_SERVERS: [(&str, &str); 5] = [
+const NO_SERVERS: [(&str, &str); 7] = [
     ("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:1/shop"),
     ("MONGO_URI", "mongodb://127.0.0.1:1/shop"),
     ("KAFKA_BROKERS", "127.0.0.1:1"),
     ("RATE_PER_ADDRESS", "0"),
     ("RATE_PER_USER", "0"),
+    ("HTTP_READ_TIMEOUT", crowd::PATIENCE.0),
+    ("SOCKET_INIT_TIMEOUT", crowd::PATIENCE.0),
 ];
 
 /// Measures and tells; returns whether the goal was reached.
@@ -42,11 +47,21 @@ const NO_SERVERS: [(&str, &str); 5] = [
 /// # Errors
 /// If it can not be measured.
 pub async fn bench() -> anyhow::Result<bool> {
+    limit::raise(crowd::FILES)?;
     let (process, address) = start().await?;
-    let measured = tokio::task::block_in_place(|| measure(&process, address));
+    let costs = async {
+        let measured = tokio::task::block_in_place(|| measure(&process, address));
+        let is_cheap = tell(&measured?);
+        println!();
+        let goals = crowd::endure(&process, address).await?;
+        for goal in &goals {
+            println!("{goal}");
+        }
+        Ok(is_cheap && goals.iter().all(|goal| goal.reached))
+    };
+    let is_good = costs.await;
     process.stop().await;
-    let measured = measured?;
-    Ok(tell(&measured))
+    is_good
 }
 
 /// A request and what it cost, in microseconds.

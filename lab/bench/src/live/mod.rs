@@ -26,10 +26,14 @@ use recorded::Recorded;
 use report::Report;
 use store::Store;
 
+use crate::limit;
+
 pub use options::Options;
 
 /// Sockets that the API takes, and that one process here can hold.
 const SOCKETS: usize = 20_000;
+/// Files that a process has open besides its sockets, at most.
+const FILES_BESIDES: usize = 500;
 /// The version that a subscriber finds in the view; every later one is a frame.
 const FIRST_VERSION: u32 = 1;
 /// DELIVERED.
@@ -108,7 +112,7 @@ struct Scene {
 /// # Errors
 /// If it could not be run to its end.
 pub async fn bench(options: &Options) -> anyhow::Result<bool> {
-    options.raise_limit()?;
+    limit::raise(options.subscribers + FILES_BESIDES)?;
     let site = Site::create("bench").await?;
     let progress = Progress::start();
     let figures = tokio::select! {

@@ -1,11 +1,7 @@
 //! What a run does, from the environment, and whether this machine lets it.
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use shop_lab::site;
-
-/// Files that a process has open besides its sockets, at most.
-const FILES_BESIDES: u64 = 500;
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,21 +35,5 @@ impl Options {
             subscribers,
             rounds: number("ROUNDS", 3)?,
         })
-    }
-
-    /// Allows this process, and those that it starts, as many open files as the system lets them have.
-    pub(super) fn raise_limit(&self) -> anyhow::Result<()> {
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        setrlimit(Resource::Nofile, limit).context("failed to raise the limit of open files")?;
-        let needed = u64::try_from(self.subscribers)? + FILES_BESIDES;
-        let allowed = limit.maximum.unwrap_or(u64::MAX);
-        ensure!(
-            allowed >= needed,
-            "a process may open {allowed} files here (ulimit -Hn), and {} subscribers need {needed}: \
-             allow more, or set SUBSCRIBERS",
-            self.subscribers
-        );
-        Ok(())
     }
 }

@@ -64,6 +64,12 @@ impl Process {
         Ok(kib * 1024)
     }
 
+    /// How many files it has open.
+    pub fn open_files(&self) -> anyhow::Result<usize> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id));
+        Ok(files.with_context(|| self.gone())?.count())
+    }
+
     /// Asks it to stop, and kills it if it does not.
     pub async fn stop(mut self) {
         if let Some(pid) = i32::try_from(self.id).ok().and_then(Pid::from_raw) {

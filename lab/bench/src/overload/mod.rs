@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use shop_lab::check::quiet::{self, Waiting};
 use shop_lab::client::{Journal, Shop};
 use shop_lab::programs::{Plan, Programs, target};
@@ -31,6 +30,7 @@ use self::report::{Cores, Measured, Report, Step, cores, peak};
 use self::scene::Scene;
 use self::tally::Tally;
 use crate::clock::own_cpu;
+use crate::limit;
 use crate::live::process::Cpu;
 
 pub use options::Options;
@@ -48,14 +48,14 @@ const CALM: f64 = 0.25;
 /// How long after the storm all must be well again.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// Open files that the API and this process need at most.
-const FILES: u64 = 8_000;
+const FILES: usize = 8_000;
 
 /// Measures and tells; returns whether every goal was reached.
 ///
 /// # Errors
 /// If it can not be measured.
 pub async fn bench(options: &Options) -> anyhow::Result<bool> {
-    raise_limit()?;
+    limit::raise(FILES)?;
     let file = target()?.join("bench-overload.json");
     // The result of an earlier run is not this one's.
     let _ = std::fs::remove_file(&file);
@@ -69,19 +69,6 @@ pub async fn bench(options: &Options) -> anyhow::Result<bool> {
     report.write(&file)?;
     println!("\nwritten to {}", file.display());
     Ok(report.is_good())
-}
-
-/// Allows this process, and those that it starts, as many open files as the system lets them have.
-fn raise_limit() -> anyhow::Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("failed to raise the limit of open files")?;
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
-    ensure!(
-        allowed >= FILES,
-        "a process may open {allowed} files here (ulimit -Hn), and a storm needs {FILES}"
-    );
-    Ok(())
 }
 
 async fn measure(
