@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod demo;
 pub mod fuzz;
+pub mod host;
 pub mod live;
 pub mod programs;
 pub mod schema;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::host::Ticks;
 use crate::programs::Programs;
 
 /// How often it is asked.
@@ -26,6 +27,8 @@ pub struct Gap {
     pub took: Option<Duration>,
     /// What it may take.
     pub bound: Duration,
+    /// How many percent of the processor the host withheld meanwhile.
+    pub withheld: f64,
 }
 
 /// Kills programs and measures.
@@ -74,7 +77,7 @@ impl Back {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         measuring.spawn(async move {
-            let killed = Instant::now();
+            let (killed, before) = (Instant::now(), Ticks::now());
             let relay = label.starts_with("outbox-relay");
             let bound = if relay { OTHER } else { SAME };
             let mut took = None;
@@ -91,8 +94,14 @@ impl Back {
                 }
                 tokio::time::sleep(EVERY).await;
             }
-            let bound = bound.mul_f64(slowness());
-            Some(Gap { label, took, bound })
+            let withheld = Ticks::now().zip(before);
+            let withheld = withheld.map_or(0.0, |(now, before)| now.withheld_since(before));
+            Some(Gap {
+                label,
+                took,
+                bound: bound.mul_f64(slowness() * longer(withheld)),
+                withheld,
+            })
         });
         true
     }
@@ -116,6 +125,11 @@ impl Back {
         }
         gaps
     }
+}
+
+/// How many times longer things take where the host withholds so many percent of the processor; 4 at most.
+fn longer(withheld: f64) -> f64 {
+    1.0 / (1.0 - withheld / 100.0).max(0.25)
 }
 
 /// How many times longer things take since others want the processors too: what is under way, per two of each processor;
@@ -174,4 +188,16 @@ async fn read(
         return None;
     }
     answer.text().await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_withholds_is_allowed_for_within_reason() {
+        for (withheld, times) in [(0.0, 1.0), (50.0, 2.0), (75.0, 4.0), (99.0, 4.0)] {
+            assert!((longer(withheld) - times).abs() < 1e-9, "{withheld}");
+        }
+    }
 }

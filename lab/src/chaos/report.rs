@@ -243,6 +243,10 @@ fn remark(row: &Row) -> String {
             half.as_secs_f64(),
             most.as_secs_f64()
         ));
+        let withheld = row.gaps.iter().map(|gap| gap.withheld).fold(0.0, f64::max);
+        if withheld >= 1.0 {
+            parts.push(format!("the host withheld up to {withheld:.0} % meanwhile"));
+        }
     }
     parts.join("; ")
 }

@@ -81,7 +81,12 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     for gap in scene.back.take_gaps().await {
         let late = |took: Duration| took > gap.bound.mul_f64(slower) && !fault.shop.servers_fail();
         if gap.took.is_none_or(late) {
-            let problem = format!("its place was empty for {:?}", gap.took);
+            let problem = format!(
+                "its place was empty for {:?}, not {:?} at most; the host withheld {:.0} % of the processor",
+                gap.took,
+                gap.bound.mul_f64(slower),
+                gap.withheld
+            );
             violations.push(Violation::new(12, &gap.label, problem));
         }
         row.gaps.push(gap);

@@ -9,7 +9,6 @@ mod crowd;
 mod deaf;
 mod driver;
 pub mod goal;
-mod host;
 mod judge;
 mod kill;
 mod lapse;

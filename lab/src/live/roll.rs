@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::board::{Ending, Pages};
 use super::driver::{Driver, evenly};
-use super::host::Ticks;
 use super::judge::{TOLD, Tally};
 use super::kill::{COPIES, READY_BOUND};
 use super::options::Options;
@@ -15,6 +14,7 @@ use super::scene::{BOUND, Scene, judge};
 use super::spread::{percent, percentile};
 use super::subscriber::{Doors, Manner};
 use crate::check::Violation;
+use crate::host::Ticks;
 use crate::programs::{Programs, Settings};
 use crate::stage::Run;
 
