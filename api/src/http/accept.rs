@@ -218,14 +218,14 @@ mod tests {
     use shop_core::runtime::Settings;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpSocket;
-    use tokio::time::{resume, sleep};
+    use tokio::time::{pause, resume, sleep};
 
     use super::*;
 
     const PATIENCE: Patience = Patience {
-        head: Duration::from_millis(100),
+        head: Duration::from_secs(1),
         idle: Duration::from_secs(10),
-        drain: Duration::from_millis(50),
+        drain: Duration::from_millis(500),
     };
     /// Bytes of an answer that does not fit into what the system holds for a client.
     const ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -247,12 +247,14 @@ mod tests {
         (client, Box::pin(conversation))
     }
 
-    /// Asks, begins to ask for more, and reads nothing.
+    /// Asks, begins to ask for more, and reads nothing. From then on nothing takes time but what the test waits for.
     async fn ask(client: &mut TcpStream) {
-        for words in ["GET / HTTP/1.1\r\nhost: a\r\n\r\n", "G"] {
-            client.write_all(words.as_bytes()).await.expect("said");
-            sleep(Duration::from_millis(1)).await; // heard
-        }
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        client.write_all(request).await.expect("said");
+        client.readable().await.expect("an answer");
+        client.write_all(b"G").await.expect("said");
+        sleep(Duration::from_millis(20)).await; // heard
+        pause();
     }
 
     /// The body of what a client is told until the connection ends.
@@ -263,7 +265,7 @@ mod tests {
         told.split_off(head.expect("a head") + 4)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nothing_is_said_into_an_answer_that_is_read_slowly() {
         let (mut client, conversation) = client(&Shutdown::new()).await;
         let conversation = tokio::spawn(conversation);
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(last, TOO_SLOW, "now the next head has its time");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_answer_that_is_not_read_is_given_up_without_a_word() {
         let (mut client, conversation) = client(&Shutdown::new()).await;
         let conversation = tokio::spawn(conversation);
@@ -292,7 +294,7 @@ mod tests {
         assert!(told.iter().all(|byte| *byte == b'x'));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn when_the_program_stops_nobody_is_waited_for_longer_than_a_moment() {
         let shutdown = Shutdown::new();
         let (_silent, silence) = client(&shutdown).await;

@@ -54,6 +54,9 @@ impl Verb {
     }
 }
 
+/// Characters of a name in MySQL, at most.
+const NAME: usize = 64;
+
 /// What nobody may do with a table but who migrates.
 const NOBODYS_VERBS: &str =
     "ALTER, CREATE, CREATE VIEW, DROP, INDEX, REFERENCES, SHOW VIEW, TRIGGER, GRANT OPTION";
@@ -329,6 +332,7 @@ fn patterns(database: &str) -> Vec<String> {
     let escaped = database.replace('_', "\\_").replace('%', "\\%");
     let mut patterns = vec![database.to_owned(), escaped];
     patterns.dedup();
+    patterns.retain(|pattern| pattern.chars().count() <= NAME); // nobody can have granted by a longer one
     patterns
 }
 

@@ -130,8 +130,8 @@ impl Db {
     }
 
     /// Runs `work` in one transaction: commits if it succeeds, rolls back if it fails, and starts over, a few times, if
-    /// another transaction stood in its way. Waiting for a connection is bounded by `MYSQL_TIMEOUT`, and so is each try: what waited
-    /// long for its turn has time to end, for else a full pool would only do work that is thrown away.
+    /// another transaction stood in its way. Each try is bounded by `MYSQL_TIMEOUT`, and waiting for a connection before it by half of
+    /// that: what waited long for its turn has time to end, for else a full pool would only do work that is thrown away.
     ///
     /// In: a name for the metrics; the work, which must do the same when it is run again.
     ///
@@ -178,9 +178,10 @@ impl Db {
     }
 
     async fn connection(&self) -> Result<Guarded, StoreError> {
-        let object = tokio::time::timeout(self.timeout, self.pool.get()).await;
+        let patience = self.timeout / 2;
+        let object = tokio::time::timeout(patience, self.pool.get()).await;
         let object = object.map_err(|_| {
-            let error = anyhow!("no connection was free within {:?}", self.timeout);
+            let error = anyhow!("no connection was free within {patience:?}");
             StoreError::Unavailable(error)
         })?;
         let object = object.map_err(|error| pool_error(&error))?;

@@ -141,18 +141,20 @@ async fn who_waited_long_for_a_connection_has_time_to_end_all_the_same() {
     let test = TestDb::new().await;
     let settings = MysqlSettings {
         pool_size: 1,
-        timeout: Duration::from_secs(4),
+        timeout: Duration::from_secs(8),
         ..test.settings().clone()
     };
     let db = Db::new(&settings, Encoding::Json).expect("a pool");
-    let slow = || {
-        db.transaction("test", async |tx| {
-            let slow = diesel::sql_query("DO SLEEP(2.5)");
-            diesel_async::RunQueryDsl::execute(slow, tx).await?;
+    db.ping().await.expect("MySQL is up");
+    let sleep = async |seconds: u32| {
+        db.transaction("test", async move |tx| {
+            let sleep = diesel::sql_query(format!("DO SLEEP({seconds})"));
+            diesel_async::RunQueryDsl::execute(sleep, tx).await?;
             Ok::<_, StoreError>(())
         })
+        .await
     };
-    let (first, second) = tokio::join!(slow(), slow());
+    let (first, second) = tokio::join!(sleep(3), sleep(6));
     first.expect("it has the connection");
     second.expect("its own time begins with the connection");
 }

@@ -124,6 +124,9 @@ where
         if !matches!(timeout(patience, written).await, Ok(Ok(()))) {
             return;
         }
+        if matches!(ending, Ending::Crowded) {
+            return; // its place is wanted
+        }
         if self.deaf {
             sleep(LAST_WORDS).await; // what was not read would reset the connection before the client has read the reason
             return;

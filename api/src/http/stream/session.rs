@@ -75,6 +75,34 @@ impl Leaving {
     }
 }
 
+/// What its client is still to be sent.
+struct Unsent {
+    events: Option<String>,
+    /// Since when it waits; since when there is nothing, if there is nothing.
+    since: Instant,
+}
+
+impl Unsent {
+    fn of(events: &str) -> Self {
+        Self {
+            events: Some(events.to_owned()),
+            since: Instant::now(),
+        }
+    }
+
+    fn push(&mut self, events: &str) {
+        match &mut self.events {
+            Some(waiting) => waiting.push_str(events),
+            None => *self = Self::of(events),
+        }
+    }
+
+    fn take(&mut self) -> Option<String> {
+        self.since = Instant::now();
+        self.events.take()
+    }
+}
+
 /// Tells a stream to do something, and waits until it has.
 ///
 /// # Errors
@@ -112,56 +140,53 @@ impl Session {
         let mut turn = pin!(shutdown.turn(limits.handover));
         let events = self.events.clone();
         // So that the client knows at once that it is heard.
-        let mut unsent = Some(COME_BACK.to_owned());
-        let mut told = Instant::now();
+        let mut unsent = Unsent::of(COME_BACK);
         let mut leaving: Option<Leaving> = None;
         loop {
             if leaving.is_none() && self.identity.is_over() {
                 leaving = Some(Leaving::now("expired"));
                 if let Some(events) = self.expire() {
-                    unsent = Some(unsent.unwrap_or_default() + &events);
+                    unsent.push(&events);
                 }
             }
             if let Some(leaving) = &leaving
                 && self.running.is_empty()
-                && unsent.is_none()
+                && unsent.events.is_none()
             {
                 return leaving.reason;
             }
-            let (is_free, has_room) = match &unsent {
+            let (is_free, has_room) = match &unsent.events {
                 None => (true, true),
-                Some(unsent) => (false, unsent.len() < limits.queue_bytes),
+                Some(events) => (false, events.len() < limits.queue_bytes),
             };
             let patience = if is_free {
                 KEEP_ALIVE
             } else {
                 limits.write_timeout
             };
-            let due = told + patience;
+            let due = unsent.since + patience;
             let due = leaving.as_ref().map_or(due, |leaving| due.min(leaving.by));
             let end_of_token = Instant::now() + self.identity.left();
             tokio::select! {
                 () = events.closed() => return "left",
                 room = events.reserve(), if !is_free => {
-                    let (Ok(room), Some(event)) = (room, unsent.take()) else {
+                    let (Ok(room), Some(events)) = (room, unsent.take()) else {
                         return "left";
                     };
-                    room.send(event);
-                    told = Instant::now();
+                    room.send(events);
                 }
                 () = &mut turn, if leaving.is_none() => {
                     self.running.stop_streams();
                     leaving = Some(Leaving::now("stopping"));
-                    unsent = Some(unsent.unwrap_or_default() + COME_BACK);
+                    unsent.push(COME_BACK);
                 }
                 Some(command) = self.commands.recv(), if has_room => {
                     if let Some(event) = self.obey(command, leaving.is_some(), limits) {
-                        unsent = Some(unsent.unwrap_or_default() + &event);
+                        unsent.push(&event);
                     }
                 }
                 (id, step) = self.running.next(), if is_free => {
-                    unsent = Some(event(&id, step));
-                    told = Instant::now();
+                    unsent.push(&event(&id, step));
                 }
                 () = sleep_until(end_of_token), if leaving.is_none() => {} // unless it was renewed meanwhile
                 () = sleep_until(due) => {
@@ -171,8 +196,7 @@ impl Session {
                     if !is_free {
                         return "slow";
                     }
-                    unsent = Some(COMMENT.to_owned());
-                    told = Instant::now();
+                    unsent.push(COMMENT);
                 }
             }
         }
@@ -247,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn at_the_end_of_its_token_subscriptions_are_told_why_and_single_answers_still_come() {
         let identity = Identity::from(Caller {
-            until: Timestamp::from_millis(clock::now().millis() + 500),
+            until: Timestamp::from_millis(clock::now().millis() + 3_000),
             ..a_caller()
         });
         let streams = Streams::default();
@@ -287,5 +311,38 @@ mod tests {
         assert_eq!(events.recv().await, Some(complete("2")));
         assert_eq!(events.recv().await, None);
         assert_eq!(session.await.expect("no panic"), "expired");
+    }
+    /// Longer than its client may take to read, and not yet so long that something is said to keep the connection.
+    const SILENCE: Duration = Duration::from_secs(11);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_heard_nothing_for_long_has_all_its_time_for_what_comes_then() {
+        for _ in 0..20 {
+            let identity = Identity::from(a_caller());
+            let streams = Streams::default();
+            let (token, session) = streams.reserve(identity.clone());
+            let mut events = streams.open(&token, &identity).expect("it is theirs");
+            let (commands, _) = streams.commands(&token, &identity).expect("it is theirs");
+            tokio::spawn(async move {
+                let settings = Settings::read(&|_| None).expect("the defaults are valid");
+                session.run(&Shutdown::new(), &settings.edge.socket).await
+            });
+            assert_eq!(events.recv().await.as_deref(), Some(COME_BACK));
+            let id = || "1".to_owned();
+            let begun = ask(&commands, |answer| Command::Start {
+                id: id(),
+                started: Started {
+                    once: false,
+                    steps: stream::pending().boxed(),
+                },
+                answer,
+            });
+            assert_eq!(begun.await, Ok(()));
+            tokio::time::sleep(SILENCE).await;
+            let stopped = ask(&commands, |answer| Command::Stop { id: id(), answer });
+            assert_eq!(stopped.await, Ok(()));
+            let told = events.recv().await.expect("it is not taken for slow");
+            assert!(told.contains("complete"), "{told}");
+        }
     }
 }

@@ -56,6 +56,7 @@ pub(super) async fn endure(process: &Process, address: SocketAddr) -> anyhow::Re
     let strangers = open(async || Ok(tokio::spawn(last_words(upgraded(address).await?)))).await?;
     let opened = begun.elapsed();
     let memory = process.resident()?.saturating_sub(memory);
+    let there = process.open_files()?.saturating_sub(files).max(1);
     let cpu = process.cpu()?;
     sleep(REST).await;
     let rests = process.cpu()?.since(&cpu).as_secs_f64() / REST.as_secs_f64();
@@ -70,7 +71,7 @@ pub(super) async fn endure(process: &Process, address: SocketAddr) -> anyhow::Re
     );
 
     println!("opened within {opened:.1?}; waiting until they are sent away");
-    let by = begun + PATIENCE.1 + LATE;
+    let by = begun + opened + PATIENCE.1 + LATE;
     let closed = count(silent.into_iter().map(to_the_end), by, Vec::is_empty).await;
     let told_why = count(strangers, by, |told| {
         told.as_ref().is_ok_and(|told| closing_code(told).is_some())
@@ -80,7 +81,7 @@ pub(super) async fn endure(process: &Process, address: SocketAddr) -> anyhow::Re
     let left = settled(process, files).await?;
     let after = user.ask().await?;
 
-    let kib = figure(usize::try_from(memory / 1024)?) / figure(2 * EACH);
+    let kib = figure(usize::try_from(memory / 1024)?) / figure(there);
     let ms = |time: Duration| Some(time.as_secs_f64() * 1e3);
     let at_most =
         |what, unit, measured, most| Goal::new(what, unit, measured, Should::BeAtMost(most));
@@ -145,11 +146,10 @@ async fn open<T>(one: impl AsyncFn() -> std::io::Result<T>) -> anyhow::Result<Ve
 async fn upgraded(address: SocketAddr) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(UPGRADE).await?;
-    let mut told = Vec::new();
-    while !told.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut told).await? == 0 {
-            break;
-        }
+    let (mut told, mut byte) = (Vec::new(), [0]);
+    // One byte after the other: what follows the head belongs to whoever reads on.
+    while !told.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await? > 0 {
+        told.extend(byte);
     }
     if told.starts_with(b"HTTP/1.1 101") {
         Ok(stream)

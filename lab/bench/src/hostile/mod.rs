@@ -49,19 +49,19 @@ const NO_SERVERS: [(&str, &str); 7] = [
 pub async fn bench() -> anyhow::Result<bool> {
     limit::raise(crowd::FILES)?;
     let (process, address) = start().await?;
-    let costs = async {
-        let measured = tokio::task::block_in_place(|| measure(&process, address));
-        let is_cheap = tell(&measured?);
-        println!();
-        let goals = crowd::endure(&process, address).await?;
-        for goal in &goals {
-            println!("{goal}");
-        }
-        Ok(is_cheap && goals.iter().all(|goal| goal.reached))
-    };
-    let is_good = costs.await;
+    let measured = tokio::task::block_in_place(|| measure(&process, address));
     process.stop().await;
-    is_good
+    let is_cheap = tell(&measured?);
+    println!();
+    // One that has held nothing yet.
+    let (process, address) = start().await?;
+    let goals = crowd::endure(&process, address).await;
+    process.stop().await;
+    let goals = goals?;
+    for goal in &goals {
+        println!("{goal}");
+    }
+    Ok(is_cheap && goals.iter().all(|goal| goal.reached))
 }
 
 /// A request and what it cost, in microseconds.
