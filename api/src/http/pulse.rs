@@ -97,9 +97,9 @@ impl Pulse {
     pub fn has_taken_all(&self) {
         if self.is_unread() {
             self.taken.store(NONE_WAITS, Ordering::Relaxed);
-            match self.now.load(Ordering::Relaxed) & KIND {
-                kind @ (WAITS | SENDS) => self.note(kind),
-                _ => {}
+            let kind = self.now.load(Ordering::Relaxed) & KIND;
+            if matches!(kind, WAITS | SENDS) {
+                self.note(kind);
             }
         }
     }

@@ -25,7 +25,7 @@ const MOST_PAGES: i64 = 120;
 /// How often a look's cost is taken.
 const LOOKS: usize = 20;
 /// How long one looks for a moment in which nobody else makes the server read.
-const QUIET_WITHIN: Duration = Duration::from_secs(60);
+const QUIET_WITHIN: Duration = Duration::from_mins(1);
 
 /// A transaction that sees the past, and has changed something: nothing that is marked from now on is purged before its end.
 async fn hold_purge_back(db: &TestDb) -> Session {

@@ -1,6 +1,6 @@
 //! One case: made from the seed and its number, and from nothing else but what there is in the shop.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ fn target(source: Source<'_>, subscribes: bool, chance: &mut Rng) -> String {
     let Operation { query, variables } = asked(source, subscribes, chance);
     let mut target = format!("/graphql?query={}", escaped(&query));
     if !variables.is_null() && chance.u8(0..8) > 0 {
-        target += &format!("&variables={}", escaped(&variables.to_string()));
+        let _ = write!(target, "&variables={}", escaped(&variables.to_string()));
     }
     if chance.u8(0..20) == 0 {
         target += "&query=%7B&operationName=%ED%A0%80&&=";
@@ -229,7 +229,7 @@ fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() {
             escaped.push(byte.into());
         } else {
-            escaped += &format!("%{byte:02X}");
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped
@@ -245,10 +245,11 @@ pub fn request(
 ) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{lines}");
     if let Some(bearer) = bearer {
-        head += &format!("authorization: {bearer}\r\n");
+        let _ = write!(head, "authorization: {bearer}\r\n");
     }
     if method == "POST" {
-        head += &format!(
+        let _ = write!(
+            head,
             "content-type: application/json\r\ncontent-length: {}\r\n",
             body.len()
         );

@@ -1,5 +1,7 @@
 //! What is sent over a WebSocket: sequences of either protocol, in order and out of it, and frames against RFC 6455.
 
+use std::fmt::Write as _;
+
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -50,7 +52,7 @@ pub fn script(source: Source<'_>, bearer: Option<&str>, chance: &mut Rng) -> Scr
             messages = messages
                 .iter()
                 .map(|text| spoil_text(text, chance))
-                .collect()
+                .collect();
         }
         4 => messages.insert(chance.usize(..=messages.len()), odd(chance).to_string()),
         _ => {}
@@ -121,12 +123,12 @@ fn upgrade(protocol: &str, bearer: Option<&str>, chance: &mut Rng) -> Vec<u8> {
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             .to_owned();
     if !protocol.is_empty() {
-        head += &format!("sec-websocket-protocol: {protocol}\r\n");
+        let _ = write!(head, "sec-websocket-protocol: {protocol}\r\n");
     }
     if let Some(bearer) = bearer
         && chance.u8(0..3) == 0
     {
-        head += &format!("authorization: {bearer}\r\n");
+        let _ = write!(head, "authorization: {bearer}\r\n");
     }
     head += "\r\n";
     match chance.u8(0..30) {
@@ -233,11 +235,11 @@ fn header(opcode: u8, fin: bool, length: usize, masked: u8) -> Vec<u8> {
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short), _) if short < 126 => bytes.push(masked | short),
         (_, Ok(middle)) => {
-            bytes.push(masked | 126);
+            bytes.push(masked | 0x7e);
             bytes.extend_from_slice(&middle.to_be_bytes());
         }
         _ => {
-            bytes.push(masked | 127);
+            bytes.push(masked | 0x7f);
             bytes.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }

@@ -85,9 +85,13 @@ impl Grammar {
     /// What a value of a type looks like.
     pub fn form<'a>(&'a self, name: &'a str) -> Form<'a> {
         match self.0.types.get(name) {
-            Some(ExtendedType::Enum(words)) => {
-                Form::Enum(words.values.keys().map(|word| word.as_str()).collect())
-            }
+            Some(ExtendedType::Enum(words)) => Form::Enum(
+                words
+                    .values
+                    .keys()
+                    .map(apollo_compiler::Name::as_str)
+                    .collect(),
+            ),
             Some(ExtendedType::InputObject(_)) => Form::Object,
             _ => Form::Scalar(name),
         }

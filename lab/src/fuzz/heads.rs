@@ -1,5 +1,7 @@
 //! Heads and bodies of HTTP requests as no client writes them.
 
+use std::fmt::Write as _;
+
 use fastrand::Rng;
 
 const METHODS: [&str; 12] = [
@@ -89,18 +91,20 @@ pub fn request(bearer: Option<&str>, body: &[u8], chance: &mut Rng) -> Vec<Vec<u
     };
     head += one(&HOSTS, chance);
     if let Some(bearer) = bearer {
-        head += &format!("authorization: {bearer}\r\n");
+        let _ = write!(head, "authorization: {bearer}\r\n");
     }
-    head += &format!("content-type: {}\r\n", one(&TYPES, chance));
+    let _ = write!(head, "content-type: {}\r\n", one(&TYPES, chance));
     if chance.bool() {
-        head += &format!("accept: {}\r\n", one(&ACCEPTED, chance));
+        let _ = write!(head, "accept: {}\r\n", one(&ACCEPTED, chance));
     }
     for _ in 0..chance.usize(..3) {
-        head += &format!("{}\r\n", one(&ODD_LINES, chance));
+        let _ = write!(head, "{}\r\n", one(&ODD_LINES, chance));
     }
     match chance.u8(0..30) {
         0 => head += &"x: y\r\n".repeat(200),
-        1 => head += &format!("x: {}\r\n", "y".repeat(20_000)),
+        1 => {
+            let _ = write!(head, "x: {}\r\n", "y".repeat(20_000));
+        }
         _ => {}
     }
     let (framing, body) = framed(body, chance);

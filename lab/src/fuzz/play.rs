@@ -12,6 +12,8 @@ use super::wire::{Came, Wire};
 
 /// How long an answer may take: longer than the API lets a request.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a connection has rested that the API may have closed: it keeps one for 75 s.
+const RESTED: Duration = Duration::from_mins(1);
 /// How long something is waited for that may never come.
 const MAYBE: Duration = Duration::from_secs(2);
 /// How long a stream or socket is listened to that says nothing more.
@@ -23,7 +25,8 @@ const FRAME: u64 = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Player {
     address: SocketAddr,
-    kept: Option<Wire>,
+    /// A connection for the next request, and when it was last used.
+    kept: Option<(Wire, Instant)>,
 }
 
 impl Player {
@@ -53,14 +56,13 @@ impl Player {
 
     async fn ask(&mut self, request: &[u8], verdict: &mut Verdict) -> anyhow::Result<()> {
         let kept = self.kept.take();
-        let was_kept = kept.is_some();
-        let mut wire = match kept {
-            Some(wire) => wire,
-            None => Wire::open(self.address).await?,
+        let (mut wire, rested) = match kept {
+            Some((wire, used)) => (wire, used.elapsed()),
+            None => (Wire::open(self.address).await?, Duration::ZERO),
         };
         wire.send(&[request]).await;
         let mut came = wire.answer(PATIENCE, false).await;
-        if was_kept && came == Came::Closed {
+        if rested > RESTED && came == Came::Closed {
             // It had been idle for too long, perhaps.
             wire = Wire::open(self.address).await?;
             wire.send(&[request]).await;
@@ -68,7 +70,7 @@ impl Player {
         }
         verdict.http(&came, true);
         if matches!(&came, Came::Answer(answer) if answer.keeps()) {
-            self.kept = Some(wire);
+            self.kept = Some((wire, Instant::now()));
         }
         Ok(())
     }

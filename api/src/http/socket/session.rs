@@ -367,6 +367,10 @@ fn token_in(payload: Option<&RawValue>) -> Result<Option<String>, Ending> {
 }
 
 /// What has happened.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is news of its own, and several may come at once"
+)]
 struct News {
     verdict: Option<Verdict>,
     event: Option<Event>,

@@ -1,4 +1,4 @@
-//! Twenty thousand sockets that say nothing: half of them connections without a word, half of them WebSockets that never say whose
+//! Twenty thousand sockets that say nothing: half of them connections without a word, half of them sockets that never say whose
 //! they are. What they cost, whether users notice, and how they end.
 
 use std::net::SocketAddr;

@@ -64,8 +64,9 @@ pub(super) async fn look(
         for (number, (request, first)) in tally.again.iter().enumerate() {
             let key = format!("of order {number}, {}", first.id);
             note_outcome(journal, &key, first);
-            if let Some(again) = ask_again(scene, request, deadline).await? {
-                note_outcome(journal, &key, &again);
+            match ask_again(scene, request, deadline).await? {
+                Some(again) => note_outcome(journal, &key, &again),
+                None => journal.wonder(format!("no answer again {key}")),
             }
         }
         progress.set("asking again for what was not answered");

@@ -88,7 +88,8 @@ pub(super) fn head(answer: &[u8]) -> anyhow::Result<Option<Head>> {
 
 /// What an answer says.
 pub(super) fn outcome(status: u16, body: &[u8]) -> Outcome {
-    if status == 503 {
+    // Who finds no seat is turned away without a word.
+    if status == 503 && body.is_empty() {
         return Outcome::Refused;
     }
     let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
