@@ -99,7 +99,7 @@ impl Back {
             Some(Gap {
                 label,
                 took,
-                bound: bound.mul_f64(slowness() * longer(withheld)),
+                bound: bound.mul_f64(slowness()),
                 withheld,
             })
         });
@@ -125,11 +125,6 @@ impl Back {
         }
         gaps
     }
-}
-
-/// How many times longer things take where the host withholds so many percent of the processor; 4 at most.
-fn longer(withheld: f64) -> f64 {
-    1.0 / (1.0 - withheld / 100.0).max(0.25)
 }
 
 /// How many times longer things take since others want the processors too: what is under way, per two of each processor;
@@ -188,16 +183,4 @@ async fn read(
         return None;
     }
     answer.text().await.ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_host_withholds_is_allowed_for_within_reason() {
-        for (withheld, times) in [(0.0, 1.0), (50.0, 2.0), (75.0, 4.0), (99.0, 4.0)] {
-            assert!((longer(withheld) - times).abs() < 1e-9, "{withheld}");
-        }
-    }
 }
