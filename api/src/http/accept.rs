@@ -16,6 +16,7 @@ use axum::extract::ConnectInfo;
 use axum::response::Response;
 use axum::serve::Listener;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Request, service};
 use hyper_util::rt::TokioIo;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use super::connection::{Connection, Line};
+use super::leftover;
 use super::pulse::{Ends, Happens, Patience};
 use super::seats::Seats;
 
@@ -157,9 +159,17 @@ impl service::Service<Request<Incoming>> for Answers {
         let served = Served::begin(&self.connection);
         let info = ConnectInfo(self.connection.clone());
         request.extensions_mut().insert(info);
-        let answer = self.router.clone().call(request);
+        // Who asks first is told before it sends.
+        let asks_first = request.headers().contains_key(header::EXPECT);
+        let (head, body) = request.into_parts();
+        let (body, leftover) = leftover::lend(body);
+        let answer = self.router.clone().call(Request::from_parts(head, body));
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
+            if !leftover.is_passed_over(asks_first).await {
+                let headers = response.headers_mut();
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(|body| Lasting {
                 body,
                 _served: served,
@@ -232,6 +242,11 @@ mod tests {
 
     /// A client, and the conversation with it, which is yet to begin.
     async fn client(shutdown: &Shutdown) -> (TcpStream, BoxFuture<'static, ()>) {
+        let router = Router::new().fallback(async || "x".repeat(ANSWER_BYTES));
+        client_of(router, shutdown).await
+    }
+
+    async fn client_of(router: Router, shutdown: &Shutdown) -> (TcpStream, BoxFuture<'static, ()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -241,7 +256,6 @@ mod tests {
         let settings = Settings::read(&|_| None).expect("the defaults are valid");
         let seat = Seats::new(&settings.edge.http).take(peer.ip());
         let seat = seat.expect("a seat");
-        let router = Router::new().fallback(async || "x".repeat(ANSWER_BYTES));
         let line = Line { stream, seat };
         let conversation = converse(line, peer, router, PATIENCE, shutdown.clone());
         (client, Box::pin(conversation))
@@ -263,6 +277,57 @@ mod tests {
         client.read_to_end(&mut told).await.expect("all of it");
         let head = told.windows(4).position(|four| four == b"\r\n\r\n");
         told.split_off(head.expect("a head") + 4)
+    }
+
+    /// What a client is answered until it has heard `end`, or the connection ends.
+    async fn heard(client: &mut TcpStream, end: &str) -> String {
+        let mut heard = String::new();
+        while !heard.ends_with(end) {
+            let mut bytes = [0; 1024];
+            match client.read(&mut bytes).await.expect("an answer") {
+                0 => break,
+                some => heard.push_str(std::str::from_utf8(&bytes[..some]).expect("text")),
+            }
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_before_the_body_says_whether_the_connection_goes_on() {
+        let router = Router::new().fallback(async || "no");
+        let (mut client, conversation) = client_of(router, &Shutdown::new()).await;
+        let conversation = tokio::spawn(conversation);
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n";
+        for _ in 0..3 {
+            client.write_all(head.as_bytes()).await.expect("said");
+            client.write_all(b"\r\n").await.expect("said");
+            sleep(Duration::from_millis(20)).await; // the head alone is heard
+            client.write_all(b"hello").await.expect("said");
+            let heard = heard(&mut client, "no").await;
+            assert!(heard.ends_with("no"), "{heard:?}");
+            assert!(!heard.contains("connection: close"), "{heard}");
+        }
+        let asks_first = format!("{head}expect: 100-continue\r\n\r\n");
+        client.write_all(asks_first.as_bytes()).await.expect("said");
+        let begun = Instant::now();
+        let heard = heard(&mut client, "no").await;
+        assert!(heard.contains("connection: close"), "{heard}");
+        assert!(begun.elapsed() < Duration::from_millis(900), "told at once");
+        assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
+        conversation.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_ends_the_connection() {
+        let router = Router::new().fallback(async || "no");
+        let (mut client, conversation) = client_of(router, &Shutdown::new()).await;
+        let conversation = tokio::spawn(conversation);
+        let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe";
+        client.write_all(head.as_bytes()).await.expect("said");
+        let heard = heard(&mut client, "no").await;
+        assert!(heard.contains("connection: close"), "{heard}");
+        assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
+        conversation.await.expect("no panic");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! `POST /graphql` runs one operation, `GET /graphql` a query, upgrades to a WebSocket or streams events, `GET /` is `GraphiQL`. Knows
 //! nothing of the schema but how to run a request on it.
 //!
-//! `accept` serves connections and `seats` bounds them. `gate` says from where one may call, `client` from which address, `admit` who does, `rate`
+//! `accept` serves connections, `seats` bounds them, and `leftover` clears the way to the next request. `gate` says from where one may call, `client` from which address, `admit` who does, `rate`
 //! how much; `limits` what may be asked, and `lanes` how much at once. `execute` runs requests, `subscribed` what goes on; `operations` those
 //! whose answers come one after the other, which `socket`, `events` and `stream` frame. `carry` takes event streams off the HTTP server. To add a
 //! transport: a file that frames `operations::Step`s.
@@ -21,6 +21,7 @@ pub mod execute;
 mod gate;
 mod get;
 pub(crate) mod lanes;
+mod leftover;
 mod limits;
 mod operations;
 mod places;

@@ -1,22 +1,16 @@
 //! The body of a request, read within bounds of size and time.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use futures::stream::StreamExt as _;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::settings::HttpSettings;
 use tokio::time::{sleep, timeout};
 
 use super::Edge;
-
-/// Bytes that are still read of a body that is too large, so that its client, which sends before it reads, can be told.
-const LEFT_OVER: usize = 1024 * 1024;
-/// How long that may take.
-const LEFT_OVER_TIME: Duration = Duration::from_secs(1);
 
 /// What a client sent, or the status to answer and what is wrong.
 pub struct Sent(pub Result<Bytes, (StatusCode, String)>);
@@ -26,8 +20,7 @@ impl FromRequest<Edge> for Sent {
 
     async fn from_request(request: Request, edge: &Edge) -> Result<Self, Infallible> {
         let http = &edge.settings.http;
-        let (parts, body) = request.into_parts();
-        let read = read(&parts.headers, body, http.body_bytes);
+        let read = read(request.into_body(), http.body_bytes);
         Ok(Self(tokio::select! {
             biased; // most are there at once
             read = read => read,
@@ -48,7 +41,7 @@ async fn late(http: &HttpSettings, shutdown: &Shutdown) -> String {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, (StatusCode, String)> {
+async fn read(body: Body, most: usize) -> Result<Bytes, (StatusCode, String)> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut chunks = body.into_data_stream();
     let too_large = || {
@@ -56,10 +49,6 @@ async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, (St
         Err((StatusCode::PAYLOAD_TOO_LARGE, problem))
     };
     if announced > most {
-        // Who asks first is told before it sends.
-        if !headers.contains_key(header::EXPECT) {
-            pass_over(chunks, announced).await;
-        }
         return too_large();
     }
     let (mut first, mut all) = (Bytes::new(), Vec::new());
@@ -67,7 +56,6 @@ async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, (St
         let chunk =
             chunk.map_err(|error| (StatusCode::BAD_REQUEST, format!("no whole body: {error}")))?;
         if first.len() + all.len() + chunk.len() > most {
-            pass_over(chunks, LEFT_OVER).await;
             return too_large();
         }
         if first.is_empty() && all.is_empty() {
@@ -83,23 +71,6 @@ async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, (St
     Ok(if all.is_empty() { first } else { all.into() })
 }
 
-/// Reads what is left of a body, within bounds.
-async fn pass_over(mut chunks: BodyDataStream, announced: usize) {
-    if announced > LEFT_OVER {
-        return;
-    }
-    let passed = async {
-        let mut left = LEFT_OVER;
-        while let Some(Ok(chunk)) = chunks.next().await {
-            match left.checked_sub(chunk.len()) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    let _ = timeout(LEFT_OVER_TIME, passed).await;
-}
-
 #[cfg(test)]
 mod tests {
     use futures::stream;
@@ -109,7 +80,7 @@ mod tests {
     use super::*;
 
     async fn sent(body: Body) -> Result<String, u16> {
-        let read = read(&HeaderMap::new(), body, 10).await;
+        let read = read(body, 10).await;
         read.map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"))
             .map_err(|(status, _)| status.as_u16())
     }
@@ -132,7 +103,7 @@ mod tests {
             (chunks(&["01", "", "23456", "789"]), Ok("0123456789")),
             (chunks(&["", "01"]), Ok("01")),
             (chunks(&["01", "23456", "789", "x"]), Err(413)),
-            (Body::from("x".repeat(2 * LEFT_OVER)), Err(413)),
+            (Body::from("x".repeat(1024 * 1024)), Err(413)),
         ] {
             assert_eq!(
                 sent(body).await.as_deref().map_err(|status| *status),
