@@ -71,10 +71,11 @@ impl StoreError {
 }
 
 /// diesel loses MySQL's error numbers (diesel #1612), so the message has to tell: 1213 and 1205 ask for another try,
-/// the others mean that the server is away, full or shutting down.
+/// the others mean that the server is away, full, shutting down or, after a failover, not the one that takes writes. What the
+/// driver itself reports, and no server, is about a connection that is of no use any more.
 const CONFLICTS: [&str; 2] = ["Deadlock found", LOCK_TIMEOUT];
 const LOCK_TIMEOUT: &str = "Lock wait timeout exceeded";
-const AWAY: [&str; 12] = [
+const AWAY: [&str; 16] = [
     "Connection refused",
     "Connection reset",
     "Broken pipe",
@@ -86,7 +87,11 @@ const AWAY: [&str; 12] = [
     "shutdown in progress",
     "Too many connections",
     "Input/output error",
-    "maximum statement execution time exceeded",
+    "Driver error",
+    "Query execution was interrupted", // 1317, and 3024: the maximum time exceeded
+    "--read-only option",              // 1290
+    "--super-read-only option",
+    "read-only mode", // 1836
 ];
 
 impl From<DieselError> for StoreError {
@@ -95,7 +100,10 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
                 Self::Duplicate(error)
             }
-            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _)
+            DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::ReadOnlyTransaction,
+                _,
+            )
             | DieselError::BrokenTransactionManager => Self::Unavailable(error.into()),
             DieselError::DatabaseError(_, info) => {
                 let message = info.message();
@@ -116,5 +124,33 @@ impl From<DieselError> for StoreError {
             }
             _ => Self::Failed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(message: &str) -> StoreError {
+        let (kind, message) = (DatabaseErrorKind::Unknown, message.to_owned());
+        DieselError::DatabaseError(kind, Box::new(message)).into()
+    }
+
+    #[test]
+    fn what_can_be_tried_again_is_told_from_what_can_not() {
+        for away in [
+            "Input/output error: bytes remaining on stream",
+            "Driver error: `Connection to the server is closed.'",
+            "Server shutdown in progress",
+            "Query execution was interrupted",
+            "Query execution was interrupted, maximum statement execution time exceeded",
+            "The MySQL server is running with the --super-read-only option so it cannot execute this statement",
+        ] {
+            assert!(matches!(told(away), StoreError::Unavailable(_)), "{away}");
+        }
+        let deadlock = "Deadlock found when trying to get lock; try restarting transaction";
+        assert!(matches!(told(deadlock), StoreError::Conflict(_)));
+        let mistake = "Unknown column 'x' in 'field list'";
+        assert!(matches!(told(mistake), StoreError::Failed(_)));
     }
 }
