@@ -16,6 +16,23 @@ use crate::orders::refusal_of;
 
 const BOUND: Duration = Duration::from_secs(30);
 
+/// What a twin is answered that comes again as long as it is told that another is under way: on a busy machine it may wait
+/// longer for its turn than it is let.
+async fn until_its_turn<T, F: Future<Output = Result<T, CommandError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, CommandError> {
+    let asked = async {
+        loop {
+            match ask().await {
+                Err(CommandError::Refused(Refusal::IdempotencyKeyInUse { .. })) => {}
+                done => break done,
+            }
+        }
+    };
+    let asked = tokio::time::timeout(BOUND, asked).await;
+    asked.expect("an answer in time")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_twins_have_one_effect_and_one_answer() {
     let mut db = TestDb::new().await;
@@ -27,13 +44,8 @@ async fn fifty_twins_have_one_effect_and_one_answer() {
         let twins = (0..50).map(|_| {
             let (pool, call) = (db.db().clone(), under(&key));
             tokio::spawn(async move {
-                loop {
-                    // A twin that waited for its moment is told to come again, and does.
-                    match create_order(&pool, &call, order_of(customer.id, product.id)).await {
-                        Err(CommandError::Refused(Refusal::IdempotencyKeyInUse { .. })) => {}
-                        done => break done,
-                    }
-                }
+                let order = || create_order(&pool, &call, order_of(customer.id, product.id));
+                until_its_turn(order).await
             })
         });
         let mut answers: Vec<Order> = Vec::new();
@@ -57,15 +69,7 @@ async fn fifty_twins_that_are_refused_leave_nothing() {
         let key = key();
         let twins = (0..50).map(|_| {
             let (pool, call) = (db.db().clone(), under(&key));
-            tokio::spawn(async move {
-                loop {
-                    // As above: on a busy machine a twin may wait longer than it is let.
-                    match delete_user(&pool, &call, unknown).await {
-                        Err(CommandError::Refused(Refusal::IdempotencyKeyInUse { .. })) => {}
-                        done => break done,
-                    }
-                }
-            })
+            tokio::spawn(async move { until_its_turn(|| delete_user(&pool, &call, unknown)).await })
         });
         for twin in twins.collect::<Vec<_>>() {
             codes.push(refusal_of(twin.await.expect("no panic")).code());
@@ -208,17 +212,10 @@ async fn whenever_a_client_goes_its_retry_finds_one_effect() {
             let call = under(&key);
             let first = create_order(&pool, &call, cmd.clone());
             let first = tokio::time::timeout(patience, first).await;
-            loop {
-                match create_order(&pool, &call, cmd.clone()).await {
-                    Ok(order) => {
-                        if let Ok(Ok(first)) = first {
-                            assert_eq!(order, first);
-                        }
-                        return;
-                    }
-                    Err(CommandError::Refused(Refusal::IdempotencyKeyInUse { .. })) => {}
-                    Err(other) => panic!("{other:?}"),
-                }
+            let again = until_its_turn(|| create_order(&pool, &call, cmd.clone())).await;
+            let again = again.expect("an order");
+            if let Ok(Ok(first)) = first {
+                assert_eq!(again, first);
             }
         }));
     }
