@@ -5,6 +5,7 @@
 //! quiet, and checks. Chance comes from a seed, which is printed.
 
 mod back;
+mod cause;
 mod control;
 pub mod faults;
 mod options;

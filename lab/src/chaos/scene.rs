@@ -74,6 +74,8 @@ pub struct Scene {
     pub run: Run,
     /// How long killed programs took to be at work again.
     pub back: Back,
+    /// The API's log.
+    pub api_log: PathBuf,
     state: Mutex<State>,
 }
 
@@ -142,6 +144,7 @@ impl Scene {
             back: Back::new(Arc::clone(&programs)),
             programs,
             run,
+            api_log: logs.join("api.log"),
             state: Mutex::default(),
         })
     }

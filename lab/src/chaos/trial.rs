@@ -1,8 +1,10 @@
 //! One fault: load, the fault, healing, quiet, and the check of everything.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use super::cause;
 use super::report::{Checked, Row};
 use super::scene::Scene;
 use super::table::Fault;
@@ -119,6 +121,11 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     }
     scene.run.close_watches();
     row.violations = known.fresh(violations);
+    for violation in &mut row.violations {
+        if let Some(line) = cause::of(&violation.problem, &scene.api_log) {
+            let _ = write!(violation.problem, "; its log: {line}");
+        }
+    }
     row.seconds = started.elapsed().as_secs_f64();
     row
 }

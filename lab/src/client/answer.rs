@@ -20,7 +20,7 @@ pub enum Answer {
     Done(Value),
     /// It was refused, or done with a remark; the payload and why.
     Refused(Value, Vec<Refusal>),
-    /// It never reached the server: it may be sent again as it is.
+    /// It never reached the server, or was turned away before anything was done: it may be sent again as it is.
     NotSent(String),
     /// No answer, or none that says what happened: done or not.
     Unknown(String),
@@ -33,7 +33,12 @@ impl Answer {
             .as_array()
             .filter(|errors| !errors.is_empty())
         {
-            return Self::Unknown(format!("{}", Value::Array(errors.clone())));
+            let problem = Value::Array(errors.clone()).to_string();
+            return if errors.iter().all(changed_nothing) {
+                Self::NotSent(problem)
+            } else {
+                Self::Unknown(problem)
+            };
         }
         let payload = &response["data"][mutation];
         if !payload.is_object() {
@@ -51,6 +56,12 @@ impl Answer {
             Self::Refused(payload.clone(), refusals)
         }
     }
+}
+
+/// Whether an error says that nothing was done. A deadline does not, nor what was committed or not.
+fn changed_nothing(error: &Value) -> bool {
+    let code = error["extensions"]["code"].as_str();
+    code.is_some_and(|code| ["OVERLOADED", "RATE_LIMITED", "UNAVAILABLE"].contains(&code))
 }
 
 fn refusal(error: &Value) -> Refusal {
@@ -80,7 +91,14 @@ mod tests {
             Answer::Refused(_, refusals) => assert_eq!(refusals[0].code, "ALREADY_PAID"),
             other => panic!("{other:?}"),
         }
+        let failed = |code| json!({ "errors": [{ "extensions": { "code": code } }] });
+        for code in ["OVERLOADED", "UNAVAILABLE"] {
+            let answer = Answer::from_response("payOrder", &failed(code));
+            assert!(matches!(answer, Answer::NotSent(_)), "{code}");
+        }
         for unknown in [
+            failed("DEADLINE_EXCEEDED"),
+            failed("OUTCOME_UNKNOWN"),
             json!({ "errors": [{ "message": "x" }] }),
             json!({ "data": null }),
             json!(1),

@@ -251,7 +251,7 @@ impl Shop {
     }
 
     /// Sends a mutation until it is answered, with one token throughout: keys are its user's own. Out: the payload or the
-    /// refusals; whether an answer was lost on the way; when it was sent last.
+    /// refusals; whether an earlier try may have done it unknown to this answer; when it was sent last.
     async fn insist(
         &self,
         token: &Token,
@@ -278,7 +278,8 @@ impl Shop {
                 }
                 Answer::NotSent(error) => error,
                 Answer::Unknown(error) => {
-                    lost = true;
+                    // Under a key an earlier try that did it is what later ones are answered with.
+                    lost = !has_key(input);
                     error
                 }
             };

@@ -58,7 +58,8 @@ pub async fn parallel_mutations(scene: &Scene) -> anyhow::Result<()> {
             return Ok(());
         };
         scene.note_with(8);
-        let (shop, id) = (&scene.run.shop, placed.id);
+        // With keys: of four who pay, who is told that it is paid is not who paid, though an answer was lost.
+        let (shop, id) = (&scene.run.shop.always_keyed(), placed.id);
         let pay = || async { shop.pay(id).await.map(|_| ()) };
         let advance = |to| async move { shop.advance(id, to).await.map(|_| ()) };
         let cancel = async { shop.cancel(id, "second thoughts").await.map(|_| ()) };
