@@ -166,7 +166,7 @@ impl service::Service<Request<Incoming>> for Answers {
         let answer = self.router.clone().call(Request::from_parts(head, body));
         Box::pin(async move {
             let mut response = answer.await?;
-            if !leftover.is_passed_over(asks_first).await {
+            if !leftover.pass_over(asks_first).await {
                 let headers = response.headers_mut();
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -297,21 +297,21 @@ mod tests {
         let router = Router::new().fallback(async || "no");
         let (mut client, conversation) = client_of(router, &Shutdown::new()).await;
         let conversation = tokio::spawn(conversation);
-        let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n";
+        let request = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n";
         for _ in 0..3 {
-            client.write_all(head.as_bytes()).await.expect("said");
+            client.write_all(request.as_bytes()).await.expect("said");
             client.write_all(b"\r\n").await.expect("said");
             sleep(Duration::from_millis(20)).await; // the head alone is heard
             client.write_all(b"hello").await.expect("said");
-            let heard = heard(&mut client, "no").await;
-            assert!(heard.ends_with("no"), "{heard:?}");
-            assert!(!heard.contains("connection: close"), "{heard}");
+            let answer = heard(&mut client, "no").await;
+            assert!(answer.ends_with("no"), "{answer:?}");
+            assert!(!answer.contains("connection: close"), "{answer}");
         }
-        let asks_first = format!("{head}expect: 100-continue\r\n\r\n");
+        let asks_first = format!("{request}expect: 100-continue\r\n\r\n");
         client.write_all(asks_first.as_bytes()).await.expect("said");
         let begun = Instant::now();
-        let heard = heard(&mut client, "no").await;
-        assert!(heard.contains("connection: close"), "{heard}");
+        let answer = heard(&mut client, "no").await;
+        assert!(answer.contains("connection: close"), "{answer}");
         assert!(begun.elapsed() < Duration::from_millis(900), "told at once");
         assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
         conversation.await.expect("no panic");
@@ -322,10 +322,10 @@ mod tests {
         let router = Router::new().fallback(async || "no");
         let (mut client, conversation) = client_of(router, &Shutdown::new()).await;
         let conversation = tokio::spawn(conversation);
-        let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe";
-        client.write_all(head.as_bytes()).await.expect("said");
-        let heard = heard(&mut client, "no").await;
-        assert!(heard.contains("connection: close"), "{heard}");
+        let request = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe";
+        client.write_all(request.as_bytes()).await.expect("said");
+        let answer = heard(&mut client, "no").await;
+        assert!(answer.contains("connection: close"), "{answer}");
         assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
         conversation.await.expect("no panic");
     }

@@ -36,7 +36,7 @@ pub fn lend<B: HttpBody + Unpin>(body: B) -> (Lent<B>, Leftover<B>) {
 impl<B: HttpBody<Data = Bytes> + Unpin> Leftover<B> {
     /// Passes over what is left, within bounds; whether the connection can go on. What the client asks about before it sends
     /// it is not passed over.
-    pub async fn is_passed_over(mut self, asks_first: bool) -> bool {
+    pub async fn pass_over(mut self, asks_first: bool) -> bool {
         let body = match self.0.try_recv() {
             Ok(_) if asks_first => return false,
             Ok(body) => body,
@@ -133,7 +133,7 @@ mod tests {
             let begun = Instant::now();
             let (lent, leftover) = lend(body);
             drop(lent);
-            assert_eq!(leftover.is_passed_over(false).await, goes_on);
+            assert_eq!(leftover.pass_over(false).await, goes_on);
             assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }
@@ -143,11 +143,8 @@ mod tests {
         let (lent, leftover) = lend(chunks(3));
         let read = axum::body::to_bytes(Body::new(lent), usize::MAX).await;
         assert_eq!(read.expect("a body").len(), 3 * 1024);
-        assert!(leftover.is_passed_over(false).await);
+        assert!(leftover.pass_over(false).await);
         let (_lent, leftover) = lend(chunks(3));
-        assert!(
-            !leftover.is_passed_over(false).await,
-            "it may still be read"
-        );
+        assert!(!leftover.pass_over(false).await, "it may still be read");
     }
 }
