@@ -14,9 +14,9 @@ const EVERY: Duration = Duration::from_millis(20);
 /// How long it is asked.
 const BOUND: Duration = Duration::from_secs(30);
 /// The same place is at work again; on a machine that has the processors for it.
-const SAME: Duration = Duration::from_secs(2);
+pub const SAME: Duration = Duration::from_secs(2);
 /// Another copy takes over.
-const OTHER: Duration = Duration::from_secs(7);
+pub const OTHER: Duration = Duration::from_secs(7);
 
 /// How long one place was empty.
 #[derive(Debug, Clone)]
@@ -25,8 +25,10 @@ pub struct Gap {
     pub label: String,
     /// How long; `None` if it was still empty at the end.
     pub took: Option<Duration>,
-    /// What it may take.
+    /// What it may take on a machine of its own: [`SAME`] or [`OTHER`].
     pub bound: Duration,
+    /// How many times longer that may be, since others wanted the processors too.
+    pub slower: f64,
     /// How many percent of the processor the host withheld meanwhile.
     pub withheld: f64,
 }
@@ -99,7 +101,8 @@ impl Back {
             Some(Gap {
                 label,
                 took,
-                bound: bound.mul_f64(slowness()),
+                bound,
+                slower: slowness(),
                 withheld,
             })
         });

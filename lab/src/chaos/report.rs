@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::back::Gap;
+use super::back::{Gap, OTHER, SAME};
 use super::scene::Done;
 use crate::check::Violation;
 
@@ -235,18 +235,21 @@ impl Report {
 
 fn remark(row: &Row) -> String {
     let mut parts: Vec<String> = row.remark.iter().cloned().collect();
-    let mut took: Vec<Duration> = row.gaps.iter().filter_map(|gap| gap.took).collect();
-    took.sort_unstable();
-    if let (Some(most), Some(half)) = (took.last(), took.get(took.len() / 2)) {
-        parts.push(format!(
-            "back at work after {:.1} s, at most {:.1} s",
-            half.as_secs_f64(),
-            most.as_secs_f64()
-        ));
-        let withheld = row.gaps.iter().map(|gap| gap.withheld).fold(0.0, f64::max);
-        if withheld >= 1.0 {
-            parts.push(format!("the host withheld up to {withheld:.0} % meanwhile"));
+    for (who, bound) in [("back at work", SAME), ("a relay led", OTHER)] {
+        let gaps = row.gaps.iter().filter(|gap| gap.bound == bound);
+        let mut took: Vec<Duration> = gaps.filter_map(|gap| gap.took).collect();
+        took.sort_unstable();
+        if let (Some(most), Some(half)) = (took.last(), took.get(took.len() / 2)) {
+            parts.push(format!(
+                "{who} after {:.1} s, at most {:.1} s",
+                half.as_secs_f64(),
+                most.as_secs_f64()
+            ));
         }
+    }
+    let withheld = row.gaps.iter().map(|gap| gap.withheld).fold(0.0, f64::max);
+    if withheld >= 1.0 {
+        parts.push(format!("the host withheld up to {withheld:.0} % meanwhile"));
     }
     parts.join("; ")
 }
@@ -261,10 +264,20 @@ fn short(text: &str) -> String {
 }
 
 fn gaps_in_words<S: serde::Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(
-        gaps.iter()
-            .map(|gap| (&gap.label, gap.took.map(|t| t.as_secs_f64()))),
-    )
+    #[derive(Serialize)]
+    struct InWords<'a> {
+        label: &'a str,
+        seconds: Option<f64>,
+        bound_seconds: f64,
+        /// How many times longer it may be, since others wanted the processors too.
+        slower: f64,
+    }
+    serializer.collect_seq(gaps.iter().map(|gap| InWords {
+        label: &gap.label,
+        seconds: gap.took.map(|took| took.as_secs_f64()),
+        bound_seconds: gap.bound.as_secs_f64(),
+        slower: gap.slower,
+    }))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of orders is small")]

@@ -81,13 +81,12 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     }
     let slower = scene.world.options.slower;
     for gap in scene.back.take_gaps().await {
-        let late = |took: Duration| took > gap.bound.mul_f64(slower) && !fault.shop.servers_fail();
+        let bound = gap.bound.mul_f64(gap.slower * slower);
+        let late = |took: Duration| took > bound && !fault.shop.servers_fail();
         if gap.took.is_none_or(late) {
             let problem = format!(
-                "its place was empty for {:?}, not {:?} at most; the host withheld {:.0} % of the processor",
-                gap.took,
-                gap.bound.mul_f64(slower),
-                gap.withheld
+                "its place was empty for {:?}, not {bound:?} at most; the host withheld {:.0} % of the processor",
+                gap.took, gap.withheld
             );
             violations.push(Violation::new(12, &gap.label, problem));
         }

@@ -131,7 +131,9 @@ async fn buy(run: &Run, tally: &Tally) -> anyhow::Result<()> {
 }
 
 fn read(response: &Value, version: u32) -> Read {
-    if response["errors"][0]["extensions"]["code"] == "NOT_YET" {
+    // Who is turned away has got no older state.
+    let code = response["errors"][0]["extensions"]["code"].as_str();
+    if matches!(code, Some("NOT_YET" | "OVERLOADED")) {
         return Read::NotYet;
     }
     match response["data"]["order"]["version"].as_u64() {
