@@ -117,7 +117,7 @@ pub(super) fn cases(token: &str) -> Vec<Case> {
         ),
         Case::query(
             "pages of pages of pages",
-            "{ users(first: 100) { nodes { orders(first: 100) { nodes { id customer { id } } } } } }",
+            "{ users(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { id } } } } } } } }",
             complex,
         ),
     ];
