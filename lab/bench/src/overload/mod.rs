@@ -26,7 +26,7 @@ use shop_lab::stage::{Progress, in_a_shop};
 
 use self::aftermath::QUIET_BOUND;
 use self::generator::{Load, offer};
-use self::report::{Cores, Measured, Report, Step, cores, peak};
+use self::report::{Cores, Measured, Report, Step, best, cores};
 use self::scene::Scene;
 use self::tally::Tally;
 use crate::clock::own_cpu;
@@ -82,7 +82,15 @@ async fn measure(
     let scene = Arc::new(Scene::fill(&shop, programs.api, progress).await?);
     let ways = ways_to_the_peak(&scene, options.step(), progress).await?;
     let steps: Vec<Step> = ways.iter().map(|(_, step)| step.clone()).collect();
-    let peak = peak(&steps);
+    let clients = best(&steps).context("nothing was served")?.clients;
+
+    // What is ordered in a few seconds the consumers do later. A peak is what lasts as long as the storm, with them beside it.
+    calm_down(site, progress).await?;
+    let doing = format!("the peak, {clients} clients");
+    let (load, lasting) = (Load::Closed(clients), options.storm);
+    let held = offer(&scene, load, lasting, progress, &doing).await?;
+    let sustained = Step::new(clients, &held);
+    let peak = sustained.served_per_second;
     ensure!(peak > 0.0, "nothing was served");
 
     let doing = "before the storm";
@@ -101,10 +109,11 @@ async fn measure(
     let after = offer(&scene, Load::Open(rate), calm, progress, doing).await?;
 
     let mut tallies: Vec<&Tally> = ways.iter().map(|(tally, _)| tally).collect();
-    tallies.extend([&before, &storm, &after]);
+    tallies.extend([&held, &before, &storm, &after]);
     let aftermath = aftermath::look(&scene, site, programs, &journal, &tallies, progress).await?;
     Ok(Measured {
         steps,
+        sustained,
         offered,
         before,
         storm,

@@ -63,6 +63,8 @@ pub(super) struct Cores {
 pub(super) struct Measured {
     /// On the way to the peak.
     pub steps: Vec<Step>,
+    /// The best of them, for as long as the storm: the peak.
+    pub sustained: Step,
     /// Requests a second in the storm.
     pub offered: f64,
     /// A quarter of the peak, before.
@@ -78,16 +80,16 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// The most that was served in a second on the way.
+    /// Requests served in a second by a closed loop that lasts.
     pub fn peak(&self) -> f64 {
-        peak(&self.steps)
+        self.sustained.served_per_second
     }
 }
 
-/// The most that was served in a second.
-pub(super) fn peak(steps: &[Step]) -> f64 {
-    let rates = steps.iter().map(|step| step.served_per_second);
-    rates.fold(0.0, f64::max)
+/// The number of clients that was served the most in a second.
+pub(super) fn best(steps: &[Step]) -> Option<&Step> {
+    let rate = |step: &&Step| step.served_per_second;
+    steps.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)))
 }
 
 /// The result of a run.
@@ -95,7 +97,7 @@ pub(super) fn peak(steps: &[Step]) -> f64 {
 pub(super) struct Report {
     /// Each goal.
     pub goals: Vec<Goal>,
-    /// The most that was served in a second by a closed loop.
+    /// Requests served in a second by a closed loop that lasts as long as the storm.
     pub peak: f64,
     /// The way there.
     pub steps: Vec<Step>,
@@ -201,12 +203,19 @@ fn text(measured: &Measured, goals: &[Goal]) -> String {
         "{:<16} {:>10} {:>10} {:>9} {:>9}",
         "clients", "served/s", "refused/s", "p50 ms", "p99 ms"
     );
-    for step in &measured.steps {
+    for (what, step) in measured
+        .steps
+        .iter()
+        .map(|step| ("", step))
+        .chain([(", lasting", &measured.sustained)])
+    {
         let (p50, p99) = (or_dash(step.p50_ms), or_dash(step.p99_ms));
         let _ = writeln!(
             text,
             "{:<16} {:>10.0} {:>10.0} {p50:>9} {p99:>9}",
-            step.clients, step.served_per_second, step.refused_per_second
+            format!("{}{what}", step.clients),
+            step.served_per_second,
+            step.refused_per_second
         );
     }
     let (peak, offered) = (measured.peak(), measured.offered);
@@ -329,7 +338,8 @@ mod tests {
 
     fn measured(storm: Tally, after: Tally) -> Measured {
         Measured {
-            steps: vec![Step::new(8, &tally(100, 0, 5))],
+            steps: vec![Step::new(8, &tally(120, 0, 5))],
+            sustained: Step::new(8, &tally(100, 0, 5)),
             offered: 300.0,
             before: tally(25, 0, 5),
             storm,
