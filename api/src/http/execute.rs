@@ -4,6 +4,7 @@
 //! its MySQL connection (ADR 0006). A client waits for it at most as long as the deadline; the task itself ends because
 //! the stores bound every operation.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_graphql::parser::types::{
@@ -13,6 +14,7 @@ use async_graphql::{Positioned, Request, Response, ServerError, Value, value};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::{GRAPHQL_REQUEST_DURATION, HTTP_REFUSED};
+use shop_core::runtime::settings::HttpSettings;
 use shop_core::views::Views;
 use tokio_util::task::TaskTracker;
 
@@ -30,9 +32,12 @@ use crate::graphql::variables::misplaced;
 use crate::graphql::{Limits, ShopSchema};
 use crate::identity::{Denied, Identity, Role};
 
-/// Runs requests on the schema. Clones share it.
+/// Runs requests on the schema. Clones share it, and each subscriber has some.
 #[derive(Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
     schema: ShopSchema,
     views: Views,
     deadline: Duration,
@@ -67,40 +72,42 @@ impl Operation {
     }
 }
 
+/// As many as there can be.
+const UNBOUNDED: usize = tokio::sync::Semaphore::MAX_PERMITS;
 /// What becomes of a request, for the metrics.
 pub(super) const OUTCOMES: [&str; 4] = ["ok", "error", "refused", "deadline"];
 
 impl Engine {
     /// An engine; a client waits for an answer at most `deadline`.
     pub fn new(schema: ShopSchema, views: Views, deadline: Duration) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             schema,
             views,
             deadline,
             tasks: TaskTracker::new(),
             documents: Documents::default(),
-            lanes: Lanes::new(tokio::sync::Semaphore::MAX_PERMITS),
-        }
+            lanes: Lanes::new(UNBOUNDED, UNBOUNDED),
+        }))
     }
 
-    /// The same with so many queries at once, and as many mutations.
+    /// The same with so many at once as the settings say.
     #[must_use]
-    pub fn at_once(self, most: usize) -> Self {
-        Self {
-            lanes: Lanes::new(most),
-            ..self
-        }
+    pub fn at_once(self, settings: &HttpSettings) -> Self {
+        Self(Arc::new(Inner {
+            lanes: Lanes::new(settings.requests_at_once, settings.mutations_at_once),
+            ..Arc::unwrap_or_clone(self.0)
+        }))
     }
 
     /// Where requests and sockets run.
-    pub const fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
     }
 
     /// Waits for every request and socket to end. Nothing new may be begun.
     pub async fn finish(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     /// Runs a query or mutation.
@@ -159,15 +166,16 @@ impl Engine {
     ) -> Result<Subscribed, ServerError> {
         let later = if has_one_root(&mut request) {
             let variables = serde_json::to_string(&request.variables);
+            let intake = Intake::default();
             let later = Later {
-                asked: self.documents.keep(&mut request)?,
+                asked: self.0.documents.keep(&mut request)?,
                 variables: variables
                     .map_err(|error| server_error(ApiError::internal(error)))?
                     .into(),
                 question: question(&mut request),
-                intake: Intake::default(),
+                intake: Some(intake.clone()),
             };
-            request = request.data(later.intake.clone());
+            request = request.data(intake);
             Some(later)
         } else {
             None
@@ -189,7 +197,8 @@ impl Engine {
         identity: &Identity,
         trace: &TraceParent,
     ) -> impl Stream<Item = Response> + Send + use<> {
-        self.schema
+        self.0
+            .schema
             .execute_stream(self.equip(request, identity, trace))
     }
 
@@ -202,7 +211,7 @@ impl Engine {
         trace: &TraceParent,
     ) -> Answer {
         let begun = Instant::now();
-        let Some(slot) = self.lanes.enter(kind).await else {
+        let Some(slot) = self.0.lanes.enter(kind).await else {
             metrics::counter!(HTTP_REFUSED, "reason" => "overload").increment(1);
             return refused(server_error(ApiError::Overloaded), trace);
         };
@@ -236,13 +245,13 @@ impl Engine {
 
     /// Executes in a task of its own, which has its slot as long as it runs; a field that waits leaves the lane meanwhile.
     async fn execute(&self, request: Request, slot: Slot) -> Response {
-        let schema = self.schema.clone();
+        let schema = self.0.schema.clone();
         let request = request.data(slot.clone());
-        let task = self.tasks.spawn(async move {
+        let task = self.0.tasks.spawn(async move {
             let _slot = slot;
             schema.execute(request).await
         });
-        match tokio::time::timeout(self.deadline, task).await {
+        match tokio::time::timeout(self.0.deadline, task).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => failed(ApiError::internal(panic)),
             Err(_) => failed(ApiError::DeadlineExceeded),
@@ -252,7 +261,7 @@ impl Engine {
     fn equip(&self, request: Request, identity: &Identity, trace: &TraceParent) -> Request {
         let scope = identity.caller().scope(Role::Staff);
         request
-            .data(Loaders::new(&self.views, scope))
+            .data(Loaders::new(&self.0.views, scope))
             .data(identity.clone())
             .data(trace.clone())
     }

@@ -47,7 +47,7 @@ use axum::response::Response;
 use axum::routing;
 use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::{HTTP_REFUSED, HTTP_REQUEST_DURATION};
-use shop_core::runtime::settings::EdgeSettings;
+use shop_core::runtime::settings::{EdgeSettings, SocketSettings};
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
@@ -72,6 +72,8 @@ struct Edge {
     sockets: Halls,
     streams: Streams,
     settings: Arc<EdgeSettings>,
+    /// Of them what each socket and stream needs.
+    socket: Arc<SocketSettings>,
     shutdown: Shutdown,
 }
 
@@ -83,12 +85,13 @@ pub fn router(
     pages: Option<Router>,
     settings: &EdgeSettings,
 ) -> Router {
-    let engine = engine.at_once(settings.http.requests_at_once);
+    let engine = engine.at_once(&settings.http);
     let edge = Edge {
         operations: Operations::new(engine.clone(), settings),
         sockets: Halls::new(settings.sockets),
         streams: Streams::default(),
         settings: Arc::new(settings.clone()),
+        socket: Arc::new(settings.socket.clone()),
         engine,
         verifier,
         shutdown: shutdown.clone(),

@@ -53,8 +53,8 @@ pub(super) struct Later {
     pub variables: Box<str>,
     /// The same, to compare.
     pub question: Question,
-    /// Where the resolver leaves its source.
-    pub intake: Intake,
+    /// Where the resolver leaves its source; until that is taken.
+    pub intake: Option<Intake>,
 }
 
 /// A subscription that was begun: its answers.
@@ -126,8 +126,8 @@ impl Subscribed {
     /// What the library was left with when it had no more; `None` if it was everything.
     fn poll_offer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Offer>> {
         if self.source.is_none() {
-            let later = self.later.as_ref();
-            self.source = later.and_then(|later| later.intake.take_source());
+            let intake = self.later.as_mut().and_then(|later| later.intake.take());
+            self.source = intake.and_then(|intake| intake.take_source());
         }
         match &mut self.source {
             Some(source) => source.poll_next_unpin(cx),

@@ -10,7 +10,7 @@ use crate::shop::{Options, Shop, edge};
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn requests_dropped_at_random_never_give_their_answer_to_another() {
     let mut edge = edge();
-    edge.http.requests_at_once = 4_096; // all of them at once
+    edge.http.mutations_at_once = 4_096; // all of them at once
     let shop = Shop::with(Options {
         edge: Some(edge),
         ..Options::default()

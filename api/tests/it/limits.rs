@@ -292,8 +292,8 @@ async fn a_full_lane_refuses_within_50_ms_and_the_other_one_serves() {
         );
         waits.push(begun.elapsed());
     }
-    let quickest = waits.iter().min().expect("some"); // the machine may be busy with other tests
-    assert!(*quickest < Duration::from_millis(50), "{waits:?}");
+    waits.sort_unstable(); // the machine may be busy with other tests
+    assert!(waits[10] < Duration::from_millis(50), "{waits:?}");
 
     let mut socket = Socket::open(api.addr).await;
     socket.subscribe("1", TYPENAME, json!({})).await;

@@ -121,6 +121,9 @@ pub fn edge() -> EdgeSettings {
     let mut edge = settings.expect("the defaults are valid").edge;
     edge.http.rate_per_address = 0;
     edge.http.rate_per_user = 0;
+    // Tests ask much at once whatever machine they run on.
+    edge.http.requests_at_once = 256;
+    edge.http.mutations_at_once = 64;
     edge
 }
 

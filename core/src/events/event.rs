@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -144,9 +145,9 @@ impl From<OrderStatus> for EventType {
     }
 }
 
-/// The trace that an event belongs to: the header `traceparent` of W3C Trace Context.
+/// The trace that an event belongs to: the header `traceparent` of W3C Trace Context. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceParent(String);
+pub struct TraceParent(Arc<str>);
 
 /// A text that is no `traceparent` of version 00.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -156,7 +157,7 @@ pub struct InvalidTraceParent;
 impl TraceParent {
     /// From a trace id and a span id; neither may be zero.
     pub fn new(trace_id: u128, span_id: u64) -> Self {
-        Self(format!("00-{trace_id:032x}-{span_id:016x}-01"))
+        Self(format!("00-{trace_id:032x}-{span_id:016x}-01").into())
     }
 
     /// The header's value.
@@ -192,7 +193,7 @@ impl FromStr for TraceParent {
             && not_zero(trace)
             && not_zero(span);
         if good {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidTraceParent)
         }

@@ -249,8 +249,10 @@ pub struct HttpSettings {
     pub connections_per_address: usize,
     /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<Network>,
-    /// `REQUESTS_AT_ONCE`: queries at most, and an eighth as many mutations.
+    /// `REQUESTS_AT_ONCE`: queries at most.
     pub requests_at_once: usize,
+    /// Half of that, at most `MYSQL_POOL_SIZE`: mutations at most, each of which holds a connection.
+    pub mutations_at_once: usize,
     /// `RATE_PER_ADDRESS`: cost per minute; 0 for no bound.
     pub rate_per_address: u32,
     /// `RATE_PER_USER`: cost per minute; 0 for no bound.

@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_query_that_waits_is_in_nobodys_way_and_one_that_need_not_stays() {
-        let lanes = Lanes::new(1);
+        let lanes = Lanes::new(1, 1);
         let slot = lanes.enter(None).await.expect("a place");
         let at = |version| {
             let known = Some(Known {

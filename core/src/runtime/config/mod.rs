@@ -25,6 +25,8 @@ use super::settings::{
 use super::{EXIT_USAGE, Program};
 use crate::events::{Encoding, TopicNames};
 
+/// What `auto` is for each processor: enough to keep it busy while most of them wait for a server.
+const PER_PROCESSOR: u32 = 16;
 /// Characters of a bad value that are repeated, at most.
 const SHOWN_CHARS: usize = 80;
 
@@ -84,12 +86,14 @@ impl Settings {
         let request_timeout = reader.time(&table::REQUEST_TIMEOUT);
         let shutdown_grace = reader.time(&table::SHUTDOWN_GRACE);
         let idempotency_ttl = reader.time(&table::IDEMPOTENCY_TTL);
+        let requests_at_once: usize = reader.number(&table::REQUESTS_AT_ONCE);
+        let mysql_pool_size: usize = reader.number(&table::MYSQL_POOL_SIZE);
         let settings = Self {
             environment: reader.environment,
             log: reader.simple(&table::LOG, parse::log_filter),
             mysql: MysqlSettings {
                 dsn: reader.checked(&table::MYSQL_DSN, parse::mysql_dsn),
-                pool_size: reader.number(&table::MYSQL_POOL_SIZE),
+                pool_size: mysql_pool_size,
                 timeout: reader.time(&table::MYSQL_TIMEOUT),
                 tls: reader.mysql_tls(),
             },
@@ -147,7 +151,8 @@ impl Settings {
                     connections: reader.number(&table::HTTP_CONNECTIONS),
                     connections_per_address: reader.number(&table::HTTP_CONNECTIONS_PER_ADDRESS),
                     trusted_proxies: reader.simple(&table::TRUSTED_PROXIES, parse::networks),
-                    requests_at_once: reader.number(&table::REQUESTS_AT_ONCE),
+                    requests_at_once,
+                    mutations_at_once: requests_at_once.div_ceil(2).min(mysql_pool_size),
                     rate_per_address: reader.number(&table::RATE_PER_ADDRESS),
                     rate_per_user: reader.number(&table::RATE_PER_USER),
                 },
@@ -182,6 +187,14 @@ impl Settings {
 
 /// Any free port of loopback. Stands also where a bad address was given; nobody sees that.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// How much of a thing that keeps processors busy is good for this machine.
+fn by_processors() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors)
+        .unwrap_or(u32::MAX)
+        .saturating_mul(PER_PROCESSOR)
+}
 
 /// What is not Unicode comes with replacement characters, which no setting accepts.
 #[expect(
@@ -367,11 +380,15 @@ impl<'a> Reader<'a> {
     }
 
     fn number<T: TryFrom<u32> + Default>(&mut self, setting: &Setting) -> T {
-        let Kind::Number(least, most) = setting.kind else {
-            return T::default();
-        };
         self.get(setting, |text| {
-            parse::number(text, least, most).and_then(|n| T::try_from(n).ok())
+            let number = match setting.kind {
+                Kind::Number(least, most) => parse::number(text, least, most),
+                Kind::NumberOrAuto(least, most) => {
+                    parse::number_or_auto(text, least, most, by_processors())
+                }
+                _ => None,
+            };
+            number.and_then(|number| T::try_from(number).ok())
         })
         .unwrap_or_default()
     }

@@ -55,6 +55,9 @@ pub fn expected(kind: Kind) -> String {
             "addresses and networks with commas between, as in 10.0.0.7,fd00::/8".to_owned()
         }
         Kind::Number(least, most) => format!("a whole number from {least} to {most}"),
+        Kind::NumberOrAuto(least, most) => {
+            format!("auto, or a whole number from {least} to {most}")
+        }
         Kind::Time(least, most) => {
             format!(
                 "a time such as 10ms, 5s or 15m, from {} to {}",
@@ -82,6 +85,14 @@ pub fn number(text: &str, least: u32, most: u32) -> Option<u32> {
     text.parse()
         .ok()
         .filter(|number| (least..=most).contains(number))
+}
+
+/// `auto` is by the machine.
+pub fn number_or_auto(text: &str, least: u32, most: u32, auto: u32) -> Option<u32> {
+    if text == "auto" {
+        return Some(auto.clamp(least, most));
+    }
+    number(text, least, most)
 }
 
 pub fn span(text: &str, least: Duration, most: Duration) -> Option<Duration> {

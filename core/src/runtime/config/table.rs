@@ -73,6 +73,8 @@ pub enum Kind {
     Networks,
     /// A whole number within bounds, both included.
     Number(u32, u32),
+    /// The same, or `auto`: by the machine.
+    NumberOrAuto(u32, u32),
     /// A span of time within bounds, both included.
     Time(Duration, Duration),
     /// The same in whole seconds.
@@ -147,7 +149,7 @@ macro_rules! settings {
 }
 
 use Fallback::{DevelopmentOnly, PerProgram, Value};
-use Kind::{Number, Seconds, Time};
+use Kind::{Number, NumberOrAuto, Seconds, Time};
 
 settings! {
     ENV = Value("development"), Kind::Environment, ALL_PROGRAMS,
@@ -263,8 +265,8 @@ settings! {
         "The same for one address (an IPv6 network of 64 bits), but not for loopback's and those of TRUSTED_PROXIES";
     TRUSTED_PROXIES = Value(""), Kind::Networks, API,
         "Proxies in front of the API, whose word in X-Forwarded-For counts for where a request comes from";
-    REQUESTS_AT_ONCE = Value("256"), Number(1, 1_000_000), API,
-        "Queries that one process runs at once, at most, and an eighth as many mutations; more wait for some milliseconds, and are then refused with OVERLOADED";
+    REQUESTS_AT_ONCE = Value("auto"), NumberOrAuto(1, 1_000_000), API,
+        "Queries that one process runs at once, at most, and half as many mutations, but no more than MYSQL_POOL_SIZE; auto is 16 for each processor. More wait for a tenth of a second, or some milliseconds while there are too many all the time, and are then refused with OVERLOADED";
     RATE_PER_ADDRESS = Value("600000"), Number(0, 1_000_000_000), API,
         "What the operations of one address (an IPv6 network of 64 bits) may cost per minute, and at once; more are refused with RATE_LIMITED. 0 for no bound";
     RATE_PER_USER = Value("120000"), Number(0, 1_000_000_000), API,

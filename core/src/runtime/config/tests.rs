@@ -179,6 +179,27 @@ fn a_query_never_waits_for_a_version_until_its_deadline() {
     );
 }
 
+#[test]
+fn half_as_many_mutations_as_queries_run_at_once_and_none_without_a_connection() {
+    let at_once = |given: &[(&str, &str)]| {
+        let http = read(given).expect("good settings").edge.http;
+        (http.requests_at_once, http.mutations_at_once)
+    };
+    for (queries, pool, expected) in [
+        ("1", "16", (1, 1)),
+        ("5", "16", (5, 3)),
+        ("1000", "16", (1_000, 16)),
+        ("1000", "4", (1_000, 4)),
+    ] {
+        let given = [("REQUESTS_AT_ONCE", queries), ("MYSQL_POOL_SIZE", pool)];
+        assert_eq!(at_once(&given), expected);
+    }
+    let processors = std::thread::available_parallelism().expect("they are known");
+    let (queries, mutations) = at_once(&[("MYSQL_POOL_SIZE", "512")]);
+    assert_eq!((queries, mutations), (16 * processors.get(), queries / 2));
+    complaint("REQUESTS_AT_ONCE", "AUTO");
+}
+
 /// A leader that is well says something three times per lease, and looking into the outbox is how.
 #[test]
 fn the_longest_pause_of_the_relay_is_shorter_than_a_third_of_the_shortest_lease() {
@@ -194,7 +215,7 @@ fn the_longest_pause_of_the_relay_is_shorter_than_a_third_of_the_shortest_lease(
 fn bounds_are_inside_and_what_is_beyond_is_refused() {
     for setting in ALL {
         let (inside, outside): (Vec<String>, Vec<String>) = match setting.kind {
-            Kind::Number(least, most) => {
+            Kind::Number(least, most) | Kind::NumberOrAuto(least, most) => {
                 let beyond = i64::from(most) + 1;
                 let below = i64::from(least) - 1;
                 (
