@@ -66,8 +66,8 @@ impl Events {
 pub enum Way {
     /// Through the HTTP server.
     Body(Sender<String>),
-    /// Over a connection that was taken from it.
-    Connection(Taken),
+    /// Over a connection that was taken from it. On the heap: whoever tells holds its way twice.
+    Connection(Box<Taken>),
 }
 
 /// A connection that was taken from the HTTP server.
@@ -88,8 +88,9 @@ impl Way {
     /// If the client is gone.
     pub async fn tell(&mut self, event: String) -> io::Result<()> {
         match self {
+            // On the heap: who has a connection need not hold what this takes.
             Self::Body(events) => {
-                let sent = events.send(event).await;
+                let sent = Box::pin(events.send(event)).await;
                 sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
             }
             Self::Connection(taken) => {
@@ -103,7 +104,7 @@ impl Way {
     /// Waits until the client is gone. Safe to drop and ask again.
     pub async fn closed(&mut self) {
         match self {
-            Self::Body(events) => events.closed().await,
+            Self::Body(events) => Box::pin(events.closed()).await,
             Self::Connection(taken) => taken.gone().await,
         }
     }
@@ -173,7 +174,7 @@ pub async fn carry(State(tasks): State<TaskTracker>, request: Request, next: Nex
     };
     let head = head(response.status(), response.headers());
     let taken = Taken::new(line.stream, Some(line.seat), head);
-    tasks.spawn(teller(Way::Connection(taken)));
+    tasks.spawn(teller(Way::Connection(Box::new(taken))));
     // Nobody reads it.
     [(header::CONNECTION, "close")].into_response()
 }
@@ -244,7 +245,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
         let taken = Taken::new(server.expect("accepted").0, None, head.as_bytes().to_vec());
-        (client.expect("connected"), Way::Connection(taken))
+        (client.expect("connected"), Way::Connection(Box::new(taken)))
     }
 
     #[test]
@@ -291,7 +292,8 @@ mod tests {
         }
         let (_client, mut way) = connection("").await;
         let reader = Arc::new(Reader);
-        if let Way::Connection(Taken { stream, .. }) = &way {
+        if let Way::Connection(taken) = &way {
+            let stream = &taken.stream;
             assert!(stream.try_read(&mut [0]).is_err(), "nothing was said");
             let waker = waker_ref(&reader);
             let read = stream.poll_read_ready(&mut Context::from_waker(&waker));

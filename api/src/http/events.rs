@@ -19,7 +19,7 @@ use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
 use shop_core::runtime::{Shutdown, trace};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Edge;
 use super::carry::{Events, Way};
@@ -58,7 +58,7 @@ pub fn respond(
     let trace_id = trace.trace_id().to_owned();
     let mut started = edge.operations.start(request, identity, trace);
     let identity = identity.clone();
-    let limits = Limits::of(&edge.settings.socket);
+    let limits = Limits::of(&edge.socket);
     let shutdown = edge.shutdown.clone();
     let events = Events::told(!started.once, async move |mut way| {
         let reason = send(&mut started, &identity, &ids, &mut way, &shutdown, limits).await;
@@ -114,45 +114,62 @@ async fn send(
     let Started { once, steps } = started;
     let once = *once;
     let mut turn = pin!(shutdown.turn(limits.handover));
-    let mut end_of_token = pin!(sleep(identity.left()));
+    // No fresh token can come this way. A client that comes back shows one. What is asked once is answered all the same.
+    let mut ends_at = (!once).then(|| Instant::now() + identity.left());
+    // One for all that has its time: ten thousand wait here.
+    let mut timer = pin!(sleep(limits.write_timeout));
     // So that the client knows at once that it was heard.
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
     loop {
-        match timeout(limits.write_timeout, way.tell(event)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return "left",
-            Err(_) => return "slow",
+        timer.as_mut().reset(Instant::now() + limits.write_timeout);
+        tokio::select! {
+            biased; // what is said in time counts, however late that is noticed
+            told = way.tell(event) => if told.is_err() {
+                return "left";
+            },
+            () = &mut timer => return "slow",
         }
         if let Some(reason) = over {
             let _ = timeout(limits.write_timeout, way.end()).await;
             return reason;
         }
+        let quiet = Instant::now() + KEEP_ALIVE;
+        timer
+            .as_mut()
+            .reset(ends_at.map_or(quiet, |at| at.min(quiet)));
         event = tokio::select! {
             () = way.closed() => return "left",
             () = &mut turn, if !once => {
                 over = Some("stopping");
                 COME_BACK.to_owned()
             }
-            // No fresh token can come this way. A client that comes back shows one.
-            () = &mut end_of_token, if !once => {
-                over = Some("expired");
-                match expired(&trace::new_trace()) {
-                    Step::Error(errors) => next(&format!(r#"{{"errors":{errors}}}"#), None) + COMPLETE,
-                    Step::Next(_) => COMPLETE.to_owned(),
-                }
-            }
             step = steps.next() => match step {
                 Some(Step::Next(result)) => next(&result, ids.take()),
-                Some(Step::Error(errors)) => next(&format!(r#"{{"errors":{errors}}}"#), None),
+                Some(Step::Error(errors)) => {
+                    ends_at = None; // it is the last step, and may be that the token has run out
+                    failed(&errors)
+                }
                 None => {
                     over = Some("completed");
                     COMPLETE.to_owned()
                 }
             },
-            () = sleep(KEEP_ALIVE) => COMMENT.to_owned(),
+            () = &mut timer => if ends_at.is_some_and(|at| at <= Instant::now()) {
+                over = Some("expired");
+                match expired(&trace::new_trace()) {
+                    Step::Error(errors) => failed(&errors) + COMPLETE,
+                    Step::Next(_) => COMPLETE.to_owned(),
+                }
+            } else {
+                COMMENT.to_owned()
+            },
         };
     }
+}
+
+fn failed(errors: &str) -> String {
+    next(&format!(r#"{{"errors":{errors}}}"#), None)
 }
 
 fn next(result: &str, id: Option<String>) -> String {
@@ -177,7 +194,6 @@ mod tests {
     use futures::stream::{self, BoxStream};
     use shop_core::runtime::Settings;
     use tokio::sync::mpsc::{self, Sender};
-    use tokio::time::Instant;
 
     use super::*;
 
@@ -237,6 +253,33 @@ mod tests {
         }
         drop(read);
         assert_eq!(sending.await.expect("no panic"), "left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_token_and_says_so_after_what_keeps_it_alive() {
+        let mut caller = crate::identity::tests::a_caller();
+        let now = shop_core::runtime::clock::now().millis();
+        caller.until = shop_core::domain::Timestamp::from_millis(now + 20_000);
+        let (events, mut read) = mpsc::channel(1);
+        let begun = Instant::now();
+        let sending = tokio::spawn(async move {
+            let steps = stream::pending().boxed();
+            let mut started = Started { once: false, steps };
+            let (ids, mut way) = (EventIds::default(), Way::Body(events));
+            let (identity, shutdown) = (Identity::from(caller), Shutdown::new());
+            let limits = limits();
+            send(&mut started, &identity, &ids, &mut way, &shutdown, limits).await
+        });
+        for (after, expected) in [(0, COME_BACK), (12, COMMENT)] {
+            assert_eq!(read.recv().await.as_deref(), Some(expected));
+            assert_eq!(begun.elapsed().as_secs(), after);
+        }
+        let last = read.recv().await.expect("why it ends");
+        assert!(last.contains("UNAUTHENTICATED"), "{last}");
+        assert!(last.ends_with(COMPLETE), "{last}");
+        assert!((19..=20).contains(&begun.elapsed().as_secs()));
+        assert_eq!(read.recv().await, None);
+        assert_eq!(sending.await.expect("no panic"), "expired");
     }
 
     #[tokio::test(start_paused = true)]

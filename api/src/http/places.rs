@@ -61,8 +61,8 @@ pub struct Halls {
 pub enum Standing {
     /// A user's.
     User(#[expect(dead_code, reason = "it is there to be dropped")] Place),
-    /// That of somebody who may be a user.
-    Stranger(Stranger),
+    /// That of somebody who may be a user. On the heap, since it is larger and most are users.
+    Stranger(Box<Stranger>),
 }
 
 /// A place among strangers; given back when dropped.
@@ -123,11 +123,11 @@ impl Halls {
         crowd.next += 1;
         crowd.doors.insert(number, Arc::clone(&door));
         drop(crowd);
-        Standing::Stranger(Stranger {
+        Standing::Stranger(Box::new(Stranger {
             number,
             door,
             halls: self.clone(),
-        })
+        }))
     }
 }
 

@@ -37,12 +37,14 @@ pub enum Key {
     User(UserId),
 }
 
-/// What everybody has used. Clones share it.
+/// What everybody has used. Clones share it, and each socket has one.
 #[derive(Clone)]
-pub struct Rates {
-    addresses: Option<Arc<Bound>>,
-    users: Option<Arc<Bound>>,
-    trusted: Arc<[Network]>,
+pub struct Rates(Arc<Bounds>);
+
+struct Bounds {
+    addresses: Option<Bound>,
+    users: Option<Bound>,
+    trusted: Vec<Network>,
 }
 
 /// A bound on what each key may cost.
@@ -63,11 +65,11 @@ pub struct Caller {
 impl Rates {
     /// Bounds by the settings.
     pub fn new(settings: &HttpSettings) -> Self {
-        Self {
-            addresses: Bound::new(settings.rate_per_address).map(Arc::new),
-            users: Bound::new(settings.rate_per_user).map(Arc::new),
-            trusted: settings.trusted_proxies.as_slice().into(),
-        }
+        Self(Arc::new(Bounds {
+            addresses: Bound::new(settings.rate_per_address),
+            users: Bound::new(settings.rate_per_user),
+            trusted: settings.trusted_proxies.clone(),
+        }))
     }
 
     /// Whoever calls from an address.
@@ -95,8 +97,11 @@ impl Caller {
     /// # Errors
     /// [`ApiError::RateLimited`] if there is not as much left; a user has used nothing up if the address is refused.
     pub fn charge(&self, cost: usize) -> Result<(), ApiError> {
-        let user = self.user.as_ref().zip(self.rates.users.as_ref());
-        let address = self.rates.addresses.as_ref().map(|it| (&self.address, it));
+        let Bounds {
+            addresses, users, ..
+        } = &*self.rates.0;
+        let user = self.user.as_ref().zip(users.as_ref());
+        let address = addresses.as_ref().map(|it| (&self.address, it));
         for (key, bound) in address.into_iter().chain(user) {
             bound.charge(key, cost)?;
         }
@@ -149,7 +154,7 @@ impl Bound {
 pub async fn guard(State(rates): State<Rates>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<ConnectInfo<Connection>>();
     let peer = connection.map_or(std::net::Ipv4Addr::LOCALHOST.into(), |it| it.0.peer().ip());
-    let address = client::address(peer, request.headers(), &rates.trusted);
+    let address = client::address(peer, request.headers(), &rates.0.trusted);
     let caller = rates.caller(address);
     if let Err(error) = caller.charge(1) {
         metrics::counter!(HTTP_REFUSED, "reason" => "rate").increment(1);

@@ -115,7 +115,11 @@ impl Hub {
         if let Some(held) = held.filter(|held| **held == *order) {
             return held;
         }
-        let order = Arc::from(order);
+        let mut order = *order;
+        // It is held as long as it is watched, and does not grow.
+        order.items.shrink_to_fit();
+        order.timeline.shrink_to_fit();
+        let order = Arc::new(order);
         self.hold(&order);
         order
     }

@@ -177,6 +177,9 @@ impl<R: ReadOrders> Watcher<R> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             if let Some(change) = self.ready.pop_front() {
+                if self.ready.is_empty() {
+                    self.ready = VecDeque::new(); // most of the time nothing is, and its memory is not kept for that
+                }
                 return Poll::Ready(Next::Tell(change));
             }
             if self.ended {

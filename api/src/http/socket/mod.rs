@@ -13,6 +13,7 @@ mod transport_ws;
 mod wire;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_graphql::Request;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -33,8 +34,9 @@ use super::rate::Caller;
 use crate::graphql::error::server_error;
 use crate::identity::{Identity, Verifier};
 
-/// What a socket holds to read into: an operation of a page's fits. The library's own is 128 KiB.
-const READ_BYTES: usize = 1024;
+/// What a socket holds to read into, and reads at once. A message of up to half of it fits; for a larger one it grows, for good, by as
+/// much as that needs. The library's own is 128 KiB.
+const READ_BYTES: usize = 512;
 /// From how much on it writes without being asked to. It is asked to whenever it was given some.
 const WRITE_BYTES: usize = 4 * 1024;
 /// What the socket itself may hold besides one answer: pongs to a client that does not read them.
@@ -68,17 +70,20 @@ pub fn upgrade(
         let hint = "there are too many sockets; try again later\n";
         return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
     };
-    let limits = &edge.settings.socket;
+    let limits = &edge.socket;
     let longest = edge.settings.answer_bytes.max(limits.message_bytes);
     let tasks = edge.engine.tasks().clone();
+    let upgrading = tasks.token(); // so that the program waits for who is just coming
+    // In a task of its own: that of the upgrade keeps what led to it as long as it lasts.
     upgrade
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
         .max_write_buffer_size(longest.saturating_add(PONG_BYTES))
         .max_message_size(limits.message_bytes)
         .max_frame_size(limits.message_bytes)
-        .on_upgrade(move |socket| {
-            tasks.track_future(serve(socket, dialect, identity, standing, caller, &edge))
+        .on_upgrade(async move |socket| {
+            tasks.spawn(serve(socket, dialect, identity, standing, caller, &edge));
+            drop(upgrading);
         })
 }
 
@@ -93,7 +98,7 @@ fn serve(
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let protocol = dialect.map_or("none", |dialect| dialect.name);
     let open = Open::new(protocol);
-    let limits = &edge.settings.socket;
+    let limits = Arc::clone(&edge.socket);
     let ended = move |ending: &Ending| {
         let (reason, _open) = (ending.word(), open);
         metrics::counter!(LIVE_ENDINGS, "transport" => protocol, "reason" => reason).increment(1);

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub struct Session<S, H> {
     wire: Wire<S>,
     dialect: &'static Dialect,
     host: H,
-    settings: SocketSettings,
+    settings: Arc<SocketSettings>,
     running: Running,
     pace: Pace,
     /// Whom the request for the socket named.
@@ -60,7 +61,7 @@ pub struct Session<S, H> {
     /// Whose it is, once the handshake is done.
     identity: Option<Identity>,
     /// A token that is being verified.
-    shown: Option<Shown>,
+    shown: Option<Box<Shown>>,
     /// When the token runs out.
     ends_at: Option<Instant>,
     /// Until when the handshake must have come; `None` once it has.
@@ -90,11 +91,11 @@ where
         host: H,
         given: Option<Identity>,
         standing: Standing,
-        settings: &SocketSettings,
+        settings: Arc<SocketSettings>,
     ) -> Self {
         let now = Instant::now();
         Self {
-            wire: Wire::new(socket, settings),
+            wire: Wire::new(socket, Arc::clone(&settings)),
             dialect,
             host,
             given,
@@ -102,13 +103,13 @@ where
             identity: None,
             shown: None,
             ends_at: None,
-            settings: settings.clone(),
             running: Running::default(),
             pace: Pace::new(settings.message_rate, now),
             init_by: Some(now + settings.init_timeout),
             heard: now,
             ping_at: now + settings.idle_timeout / PINGS,
             leave_by: None,
+            settings,
         }
     }
 
@@ -291,7 +292,7 @@ where
     /// Has a token verified, one at a time. The newest counts: one that is still being verified is passed over and only answered.
     fn show(&mut self, token: String, answer: String) {
         let verdict = self.host.verify(token);
-        let before = self.shown.replace(Shown { verdict, answer });
+        let before = self.shown.replace(Box::new(Shown { verdict, answer }));
         if let Some(before) = before {
             self.wire.push_text(before.answer);
         }

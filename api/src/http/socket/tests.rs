@@ -147,12 +147,12 @@ impl Client {
             reads: Arc::clone(&reads),
         };
         let (shutdown, opened) = (Shutdown::new(), Instant::now());
-        let limits = SocketSettings {
+        let limits = Arc::new(SocketSettings {
             handover,
             ..limits()
-        };
+        });
         let dialect = &transport_ws::DIALECT;
-        let mut session = Session::new(fake, dialect, Begins(begin), given, standing, &limits);
+        let mut session = Session::new(fake, dialect, Begins(begin), given, standing, limits);
         let stop = shutdown.clone();
         let session = tokio::spawn(async move {
             let ending = session.run(&stop).await;

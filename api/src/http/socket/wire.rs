@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,10 +29,7 @@ pub struct Wire<S> {
     socket: S,
     queue: VecDeque<Message>,
     queued_bytes: usize,
-    most_bytes: usize,
-    most_messages: usize,
-    message_bytes: usize,
-    write_timeout: Duration,
+    settings: Arc<SocketSettings>,
     /// Whether the socket holds what it was given and has not sent yet.
     unflushed: bool,
     /// When something last went out, or began to wait.
@@ -58,15 +56,12 @@ where
     S: Stream<Item = Result<Message, axum::Error>> + Sink<Message, Error = axum::Error> + Unpin,
 {
     /// A wire whose queue is empty.
-    pub fn new(socket: S, settings: &SocketSettings) -> Self {
+    pub fn new(socket: S, settings: Arc<SocketSettings>) -> Self {
         Self {
             socket,
-            queue: VecDeque::new(),
+            queue: VecDeque::with_capacity(1), // mostly one is queued and sent
             queued_bytes: 0,
-            most_bytes: settings.queue_bytes,
-            most_messages: settings.queue_messages,
-            message_bytes: settings.message_bytes,
-            write_timeout: settings.write_timeout,
+            settings,
             unflushed: false,
             moved: Instant::now(),
             deaf: false,
@@ -75,7 +70,8 @@ where
 
     /// Whether more may be queued.
     pub fn has_room(&self) -> bool {
-        self.queued_bytes < self.most_bytes && self.queue.len() < self.most_messages
+        self.queued_bytes < self.settings.queue_bytes
+            && self.queue.len() < self.settings.queue_messages
     }
 
     /// Queues a message.
@@ -94,7 +90,7 @@ where
 
     /// When the client will have taken too long over what was sent; `None` if nothing waits.
     pub fn due(&self) -> Option<Instant> {
-        (!self.is_idle()).then(|| self.moved + self.write_timeout)
+        (!self.is_idle()).then(|| self.moved + self.settings.write_timeout)
     }
 
     /// What happens next; writes meanwhile.
@@ -119,7 +115,7 @@ where
             self.queue.clear();
         }
         self.queue.push_back(Message::Close(Some(frame)));
-        let patience = self.write_timeout;
+        let patience = self.settings.write_timeout;
         let written = std::future::poll_fn(|cx| self.poll_write(cx));
         if !matches!(timeout(patience, written).await, Ok(Ok(()))) {
             return;
@@ -183,7 +179,7 @@ where
     fn ending_of(&self, error: axum::Error) -> Ending {
         let inner = error.into_inner();
         match inner.downcast_ref::<FrameError>() {
-            Some(FrameError::Capacity(_)) => Ending::TooBig(self.message_bytes),
+            Some(FrameError::Capacity(_)) => Ending::TooBig(self.settings.message_bytes),
             Some(FrameError::Utf8(_)) => Ending::NotText,
             Some(FrameError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Ending::Lost,
             Some(FrameError::Protocol(problem)) => Ending::Broken(problem.to_string()),

@@ -8,6 +8,7 @@
 mod session;
 mod streams;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
@@ -60,7 +61,7 @@ pub async fn reserve(State(edge): EdgeState, Extension(identity): Extension<Iden
         return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
     };
     let (token, session) = edge.streams.reserve(identity);
-    let (shutdown, limits) = (edge.shutdown.clone(), edge.settings.socket.clone());
+    let (shutdown, limits) = (edge.shutdown.clone(), Arc::clone(&edge.socket));
     edge.engine.tasks().spawn(async move {
         let reason = session.run(&shutdown, &limits).await;
         drop(place);
@@ -80,7 +81,7 @@ pub async fn open(
     match edge.streams.open(&token(&headers, &url), &identity) {
         Ok(unsent) => {
             // The session gives up a slow client first, and says so.
-            let patience = edge.settings.socket.write_timeout * 2;
+            let patience = edge.socket.write_timeout * 2;
             let events = Events::told(true, move |way| forward(unsent, way, patience));
             response(events, trace_of(&headers).trace_id())
         }
@@ -141,7 +142,7 @@ pub async fn begin(
         started,
         answer,
     });
-    match timeout(edge.settings.socket.write_timeout, asked).await {
+    match timeout(edge.socket.write_timeout, asked).await {
         Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
         Ok(Err(refused)) => refuse(refused),
         Err(_) => refuse(Refused::NoStream),
@@ -170,7 +171,7 @@ pub async fn end(
         );
     };
     let asked = session::ask(&commands, |answer| Command::Stop { id, answer });
-    match timeout(edge.settings.socket.write_timeout, asked).await {
+    match timeout(edge.socket.write_timeout, asked).await {
         Ok(Ok(())) => StatusCode::OK.into_response(),
         Ok(Err(refused)) => refuse(refused),
         Err(_) => refuse(Refused::NoStream),
