@@ -4,7 +4,7 @@
 //! refused knows at once. Subscriptions run in no lane: they mostly wait, and have bounds of their own.
 //!
 //! A crowd that comes at once is served one after the other. But where a lane stays full, waiting serves nobody any sooner, and all
-//! who wait do so in vain or for long; then they wait hardly at all. That is controlled delay: of CoDel (RFC 8289) the difference
+//! who wait do so in vain or for long; then they wait hardly at all. That is controlled delay: of `CoDel` (RFC 8289) the difference
 //! between a queue that empties and one that stands, and of Facebook's "Fail at Scale" (ACM Queue 13.8) that a server's queue
 //! needs two times only. That a lane stays full is seen by who finds it so, again and again.
 //!

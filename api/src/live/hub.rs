@@ -109,17 +109,16 @@ impl Hub {
     }
 
     /// The same state as a watcher holds it already, or else this one: many begin with the same.
-    fn held(&self, order: Box<Order>) -> Arc<Order> {
+    fn held(&self, mut order: Box<Order>) -> Arc<Order> {
         let newest = self.lock().get(&order.id).map(|it| it.newest.clone());
         let held = newest.and_then(|newest| newest.upgrade());
         if let Some(held) = held.filter(|held| **held == *order) {
             return held;
         }
-        let mut order = *order;
         // It is held as long as it is watched, and does not grow.
         order.items.shrink_to_fit();
         order.timeline.shrink_to_fit();
-        let order = Arc::new(order);
+        let order = Arc::from(order);
         self.hold(&order);
         order
     }
