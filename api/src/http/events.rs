@@ -277,7 +277,8 @@ mod tests {
         let last = read.recv().await.expect("why it ends");
         assert!(last.contains("UNAUTHENTICATED"), "{last}");
         assert!(last.ends_with(COMPLETE), "{last}");
-        assert!((19..=20).contains(&begun.elapsed().as_secs()));
+        // After the comment, and before the next one: what the wall's clock takes meanwhile is missing.
+        assert!((13..=20).contains(&begun.elapsed().as_secs()));
         assert_eq!(read.recv().await, None);
         assert_eq!(sending.await.expect("no panic"), "expired");
     }
