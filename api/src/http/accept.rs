@@ -4,11 +4,13 @@
 //! Knows nothing of requests but that a router answers them.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,6 +22,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::{Request, service};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::HTTP_REFUSED;
 use shop_core::runtime::settings::HttpSettings;
@@ -37,6 +40,13 @@ use super::seats::Seats;
 const HEAD_BYTES: usize = 16 * 1024;
 /// Bytes that are read at once, at most.
 const READ_BYTES: usize = 64 * 1024;
+/// How long nothing may come from a client before its system is asked whether it is there.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long after one such question comes the next.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a client's system may leave unanswered what it is sent or asked, at least.
+#[cfg(target_os = "linux")]
+const UNANSWERED: Duration = Duration::from_secs(30);
 /// To who finds no seat.
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -68,10 +78,7 @@ pub async fn serve(
             say_last(stream, TURNED_AWAY);
             continue;
         };
-        // What is live must not wait for more to send.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("failed to set TCP_NODELAY: {error}");
-        }
+        prepare(&stream, settings);
         let line = Line { stream, seat };
         let served = converse(line, peer, router.clone(), patience, shutdown.clone());
         connections.spawn(served);
@@ -79,6 +86,38 @@ pub async fn serve(
     drop(listener);
     connections.close();
     connections.wait().await;
+}
+
+/// Has the system send at once, and notice a client whose machine or network is gone. On an event stream nobody else does for long: the
+/// little that it is told fits into what the system holds.
+fn prepare(stream: &TcpStream, settings: &HttpSettings) {
+    // What is live must not wait for more to send.
+    note("TCP_NODELAY", stream.set_nodelay(true));
+    note("SO_KEEPALIVE", sockopt::set_socket_keepalive(stream, true));
+    note("TCP_KEEPIDLE", sockopt::set_tcp_keepidle(stream, SILENCE));
+    note(
+        "TCP_KEEPINTVL",
+        sockopt::set_tcp_keepintvl(stream, ASK_AGAIN),
+    );
+    #[cfg(target_os = "linux")]
+    {
+        // It counts as well while a client is there and takes nothing, for which there is a setting: it must not be cut short.
+        let unanswered = settings.idle_timeout.max(UNANSWERED);
+        let millis = u32::try_from(unanswered.as_millis()).unwrap_or(u32::MAX);
+        note(
+            "TCP_USER_TIMEOUT",
+            sockopt::set_tcp_user_timeout(stream, millis),
+        );
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = settings;
+}
+
+/// A connection does without an option that can not be set.
+fn note<E: Display>(option: &str, set: Result<(), E>) {
+    if let Err(error) = set {
+        tracing::debug!("failed to set {option}: {error}");
+    }
 }
 
 /// Serves one connection.
@@ -222,8 +261,6 @@ impl HttpBody for Lasting {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::future::BoxFuture;
     use shop_core::runtime::Settings;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -290,6 +327,28 @@ mod tests {
             }
         }
         heard
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_notices_a_client_that_is_gone_and_leaves_one_that_is_slow_its_time() {
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        for (idle, unanswered) in [(75, 75_000), (1, 30_000)] {
+            let http = HttpSettings {
+                idle_timeout: Duration::from_secs(idle),
+                ..settings.edge.http.clone()
+            };
+            let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+            let (_client, (stream, _)) = (client.expect("connected"), server.expect("accepted"));
+            prepare(&stream, &http);
+            assert!(stream.nodelay().expect("TCP_NODELAY"));
+            assert!(sockopt::socket_keepalive(&stream).expect("SO_KEEPALIVE"));
+            assert_eq!(sockopt::tcp_keepidle(&stream), Ok(SILENCE));
+            assert_eq!(sockopt::tcp_keepintvl(&stream), Ok(ASK_AGAIN));
+            assert_eq!(sockopt::tcp_user_timeout(&stream), Ok(unanswered));
+        }
     }
 
     #[tokio::test]

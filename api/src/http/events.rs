@@ -5,9 +5,12 @@
 //! An event of a stream that can be gone on with has the item's cursor as its id. A client that lost its connection gives the
 //! last one back in `Last-Event-ID`, a browser by itself, and the stream goes on after it.
 //!
-//! Nothing is made ahead of the client's reading; one that does not read is given up after the same time as on a socket.
+//! Nothing is made ahead of the client's reading; one that does not read is given up after the same time as on a socket, and after a
+//! moment once it is the stream's turn to go.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_graphql::Request;
@@ -19,11 +22,10 @@ use shop_core::events::TraceParent;
 use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
 use shop_core::runtime::{Shutdown, trace};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::Edge;
 use super::carry::{Events, Way};
-use super::execute::has_one_root;
 use super::operations::{Started, Step, expired};
 use super::post::TRACE_ID;
 use crate::graphql::subscription::EventIds;
@@ -40,6 +42,9 @@ pub const COMMENT: &str = ":\n\n";
 const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// What the client of a stream is told at the beginning, and when the program stops: to come back after so many milliseconds.
 pub const COME_BACK: &str = "retry: 1000\n\n";
+/// How long the client of a socket or stream may take over a goodbye: to read it, and to answer it, once the program stops. With what
+/// comes before it, `LIVE_HANDOVER` and what is under way, it is within the default of `SHUTDOWN_GRACE`.
+pub const GOODBYE: Duration = Duration::from_secs(2);
 /// What a client that comes back had last.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Runs one operation.
@@ -47,15 +52,12 @@ pub fn respond(
     edge: &Edge,
     identity: &Identity,
     headers: &HeaderMap,
-    mut request: Request,
+    request: Request,
     trace: TraceParent,
 ) -> Response {
     let ids = EventIds::after(last_event_id(headers));
-    // The events of several root fields come as they like: then none has an id.
-    if has_one_root(&mut request) {
-        request = request.data(ids.clone());
-    }
     let trace_id = trace.trace_id().to_owned();
+    let request = request.data(ids.clone());
     let mut started = edge.operations.start(request, identity, trace);
     let identity = identity.clone();
     let limits = Limits::of(&edge.socket);
@@ -121,18 +123,32 @@ async fn send(
     // So that the client knows at once that it was heard.
     let mut event = if once { COMMENT } else { COME_BACK }.to_owned();
     let mut over = None;
+    // Once it is the stream's turn to go: until when its client may take what it is told.
+    let mut leave_by: Option<Instant> = None;
+    let most = limits.write_timeout;
     loop {
-        timer.as_mut().reset(Instant::now() + limits.write_timeout);
-        tokio::select! {
-            biased; // what is said in time counts, however late that is noticed
-            told = way.tell(event) => if told.is_err() {
-                return "left";
-            },
-            () = &mut timer => return "slow",
+        if once && over.is_none() && shutdown.is_requested() {
+            leave_by = Some(Instant::now() + GOODBYE); // anew, since the answer is waited for
+        }
+        let told = {
+            let telling = pin!(way.tell(event));
+            in_time(telling, turn.as_mut(), timer.as_mut(), &mut leave_by, most).await
+        };
+        match told {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return "left",
+            None if leave_by.is_some() => return "stopping",
+            None => return "slow",
         }
         if let Some(reason) = over {
-            let _ = timeout(limits.write_timeout, way.end()).await;
+            let ending = pin!(way.end());
+            in_time(ending, turn.as_mut(), timer.as_mut(), &mut leave_by, most).await;
             return reason;
+        }
+        // Its turn came while it was told something.
+        if !once && leave_by.is_some() {
+            (over, event) = (Some("stopping"), COME_BACK.to_owned());
+            continue;
         }
         let quiet = Instant::now() + KEEP_ALIVE;
         timer
@@ -141,6 +157,7 @@ async fn send(
         event = tokio::select! {
             () = way.closed() => return "left",
             () = &mut turn, if !once => {
+                leave_by = Some(Instant::now() + GOODBYE);
                 over = Some("stopping");
                 COME_BACK.to_owned()
             }
@@ -166,6 +183,33 @@ async fn send(
             },
         };
     }
+}
+
+/// Waits for a client to take something, for this long at most, and for a moment once it is the stream's turn to go; `None` if it does not.
+/// What it is lent its future holds once.
+fn in_time<T>(
+    mut takes: Pin<&mut impl Future<Output = T>>,
+    mut turn: Pin<&mut impl Future<Output = ()>>,
+    mut timer: Pin<&mut Sleep>,
+    leave_by: &mut Option<Instant>,
+    most: Duration,
+) -> impl Future<Output = Option<T>> {
+    let due = Instant::now() + most;
+    timer.as_mut().reset(leave_by.map_or(due, |by| by.min(due)));
+    poll_fn(move |cx| {
+        // First: what is taken in time counts, however late that is noticed.
+        if let Poll::Ready(taken) = takes.as_mut().poll(cx) {
+            return Poll::Ready(Some(taken));
+        }
+        if leave_by.is_none() && turn.as_mut().poll(cx).is_ready() {
+            let by = Instant::now() + GOODBYE;
+            *leave_by = Some(by);
+            if by < timer.deadline() {
+                timer.as_mut().reset(by);
+            }
+        }
+        timer.as_mut().poll(cx).map(|()| None)
+    })
 }
 
 fn failed(errors: &str) -> String {
@@ -211,7 +255,14 @@ mod tests {
         events: Sender<String>,
         shutdown: &Shutdown,
     ) -> &'static str {
-        let mut started = Started { once: false, steps };
+        send_all(Started { once: false, steps }, events, shutdown).await
+    }
+
+    async fn send_all(
+        mut started: Started,
+        events: Sender<String>,
+        shutdown: &Shutdown,
+    ) -> &'static str {
         let (ids, mut way) = (EventIds::default(), Way::Body(events));
         send(
             &mut started,
@@ -319,5 +370,71 @@ mod tests {
             seconds.insert(after.as_secs());
         }
         assert!(seconds.len() >= 3, "one after the other: {seconds:?}");
+    }
+
+    /// A second after the stream began, its program is asked to stop. The reason for the end, and how long after that it came.
+    async fn stopped_after_a_second(
+        started: Started,
+        events: Sender<String>,
+    ) -> (&'static str, Duration) {
+        let (shutdown, second) = (Shutdown::new(), Duration::from_secs(1));
+        let begun = Instant::now();
+        let stopping = async {
+            sleep(second).await;
+            shutdown.request();
+        };
+        let (reason, ()) = tokio::join!(send_all(started, events, &shutdown), stopping);
+        (reason, begun.elapsed().saturating_sub(second))
+    }
+
+    fn once_after(wait: Duration) -> Started {
+        let answer = async move {
+            sleep(wait).await;
+            Step::Next("{}".into())
+        };
+        let (once, steps) = (true, stream::once(answer).boxed());
+        Started { once, steps }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_who_does_not_read_is_waited_for_a_moment_after_its_turn() {
+        let most = limits().handover + GOODBYE + Duration::from_millis(5);
+        for number in 0..40 {
+            // In the middle of an event, or quiet until its turn.
+            let steps = match number % 2 {
+                0 => stream::repeat_with(|| Step::Next("{}".into())).boxed(),
+                _ => stream::pending().boxed(),
+            };
+            let (events, _unread) = mpsc::channel(1);
+            let started = Started { once: false, steps };
+            let (reason, after) = stopped_after_a_second(started, events).await;
+            assert_eq!(reason, "stopping");
+            assert!((GOODBYE..=most).contains(&after), "{after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_one_answer_still_comes_and_waits_for_its_client_a_moment() {
+        let wait = Duration::from_secs(5);
+        let (events, _unread) = mpsc::channel(1);
+        let (reason, after) = stopped_after_a_second(once_after(wait), events).await;
+        assert_eq!(
+            (reason, after.as_secs()),
+            ("stopping", 6),
+            "4 for it to come"
+        );
+
+        let (events, mut read) = mpsc::channel(1);
+        let sending = stopped_after_a_second(once_after(wait), events);
+        let reading = async {
+            let mut last = None;
+            while let Some(event) = read.recv().await {
+                last = Some(event);
+            }
+            last
+        };
+        let ((reason, after), last) = tokio::join!(sending, reading);
+        assert_eq!((reason, after.as_secs()), ("completed", 4));
+        assert_eq!(last.as_deref(), Some(COMPLETE));
     }
 }

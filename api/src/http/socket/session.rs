@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::dialect::{Dialect, Said};
 use super::ending::Ending;
 use super::wire::{Event, Wire};
+use crate::http::events::GOODBYE;
 use crate::http::operations::{Started, Step, stopping, too_many};
 use crate::http::places::Standing;
 use crate::http::running::{Running, quoted};
@@ -118,8 +119,23 @@ where
         let ending = self.talk(shutdown).await;
         self.running = Running::default(); // before the goodbye, which the client may make last
         // On the heap: who talks need not hold what saying goodbye takes.
-        Box::pin(self.wire.finish(&ending)).await;
+        Box::pin(self.part(&ending, shutdown)).await;
         ending
+    }
+
+    /// Says why it ends, and lets the client say goodbye. Once the program stops there is a moment for that, whatever the reason; half of
+    /// one after what was under way has taken all its time.
+    async fn part(&mut self, ending: &Ending, shutdown: &Shutdown) {
+        let leave_by = self.leave_by;
+        let moment = async {
+            shutdown.requested().await;
+            let by = Instant::now() + GOODBYE;
+            sleep_until(leave_by.map_or(by, |leave_by| by.min(leave_by + GOODBYE / 2))).await;
+        };
+        tokio::select! {
+            () = self.wire.finish(ending) => {}
+            () = moment => {}
+        }
     }
 
     async fn talk(&mut self, shutdown: &Shutdown) -> Ending {

@@ -348,6 +348,39 @@ async fn a_program_that_stops_ends_streams_at_once_and_lets_single_answers_come(
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_program_stops_a_goodbye_takes_a_moment_whether_it_is_read_answered_or_neither() {
+    let second = Duration::from_secs(1);
+    let never = |_| Started {
+        once: true,
+        steps: stream::pending().boxed(),
+    };
+    for (reads, is_asked, seconds) in [(true, false, 2), (false, false, 2), (false, true, 6)] {
+        let mut client = Client::connect(never);
+        client.init();
+        assert_eq!(client.hear().await.0, ACK);
+        if is_asked {
+            client.subscribe("1");
+        }
+        client.reads.store(reads, Ordering::Relaxed);
+        client.say(&json!({ "type": "ping" }));
+        sleep(second).await;
+        client.shutdown.request();
+        let ended = client.ended().await;
+        assert_eq!(ended, (Ending::Stopping, 1 + seconds), "{reads} {is_asked}");
+    }
+
+    let mut slow = Client::connect(nothing);
+    slow.init();
+    assert_eq!(slow.hear().await.0, ACK);
+    slow.reads.store(false, Ordering::Relaxed);
+    slow.say(&json!({ "type": "ping" }));
+    sleep(15 * second).await;
+    slow.shutdown.request();
+    let ended = slow.ended().await;
+    assert_eq!(ended, (Ending::Slow, 17), "it was being told why");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_that_stops_hands_its_sockets_over_one_after_the_other_and_serves_them_until_then()
  {
     let handover = limits().handover;

@@ -18,9 +18,8 @@ use tokio_tungstenite::tungstenite::Error as FrameError;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 use super::ending::Ending;
+use crate::http::events::GOODBYE;
 
-/// How long a client may take to say goodbye in turn.
-const GOODBYE: Duration = Duration::from_secs(3);
 /// How long a client that can not be read any more has to read why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -108,14 +107,18 @@ where
         }
     }
 
-    /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye.
+    /// Sends what is queued and the reason for the end, within bounds, and lets the client say goodbye in turn.
     pub async fn finish(&mut self, ending: &Ending) {
         let Some(frame) = ending.frame() else { return };
         if matches!(ending, Ending::Slow | Ending::Denied(_)) {
             self.queue.clear();
         }
         self.queue.push_back(Message::Close(Some(frame)));
-        let patience = self.settings.write_timeout;
+        let most = self.settings.write_timeout;
+        let patience = match ending {
+            Ending::NoProtocol => most.min(GOODBYE), // nothing was said before it
+            _ => most,
+        };
         let written = std::future::poll_fn(|cx| self.poll_write(cx));
         if !matches!(timeout(patience, written).await, Ok(Ok(()))) {
             return;

@@ -8,6 +8,7 @@
 mod session;
 mod streams;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +19,18 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
+use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::{HTTP_REFUSED, LIVE_ENDINGS};
+use shop_core::runtime::settings::SocketSettings;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::streams::Streams;
 
-use self::session::{Command, Refused};
+use self::session::{Command, DRAIN, Refused};
 use super::body::OPERATION_ID;
 use super::carry::{Events, Way};
-use super::events::response;
+use super::events::{GOODBYE, response};
 use super::post::{self, reject};
 use super::rate::Caller;
 use super::sent::Sent;
@@ -80,30 +83,57 @@ pub async fn open(
 ) -> Response {
     match edge.streams.open(&token(&headers, &url), &identity) {
         Ok(unsent) => {
-            // The session gives up a slow client first, and says so.
-            let patience = edge.socket.write_timeout * 2;
-            let events = Events::told(true, move |way| forward(unsent, way, patience));
+            let (shutdown, limits) = (edge.shutdown.clone(), Arc::clone(&edge.socket));
+            let events = Events::told(true, async move |way| {
+                forward(unsent, way, &shutdown, &limits).await;
+            });
             response(events, trace_of(&headers).trace_id())
         }
         Err(refused) => refuse(refused),
     }
 }
 
-/// Sends what the stream's session has to tell.
-async fn forward(mut unsent: Receiver<String>, mut way: Way, patience: Duration) {
+/// Sends what the stream's session has to tell. Once the program stops, who does not read is given up a moment after the session's turn, and
+/// everybody a moment after the session has ended.
+async fn forward(
+    mut unsent: Receiver<String>,
+    mut way: Way,
+    shutdown: &Shutdown,
+    limits: &SocketSettings,
+) {
+    // The session gives up a slow client first, and says so.
+    let patience = limits.write_timeout * 2;
+    let mut over = pin!(stopped(shutdown, limits.handover + DRAIN + GOODBYE / 2));
     loop {
         let event = tokio::select! {
             event = unsent.recv() => event,
             () = way.closed() => return,
+            () = &mut over => return,
         };
-        let Some(event) = event else {
-            let _ = timeout(patience, way.end()).await;
-            return;
+        let telling = async {
+            if let Some(event) = event {
+                way.tell(event).await.is_ok()
+            } else {
+                way.end().await;
+                false
+            }
         };
-        if !matches!(timeout(patience, way.tell(event)).await, Ok(Ok(()))) {
+        let goes_on = tokio::select! {
+            biased;
+            told = timeout(patience, telling) => told.unwrap_or(false),
+            () = stopped(shutdown, limits.handover + GOODBYE) => false,
+            () = &mut over => false,
+        };
+        if !goes_on {
             return;
         }
     }
+}
+
+/// Ends so long after the program was asked to stop, or after now if that was before.
+async fn stopped(shutdown: &Shutdown, after: Duration) {
+    shutdown.requested().await;
+    sleep(after).await;
 }
 
 /// Begins an operation, whose answers the stream carries.
@@ -195,4 +225,37 @@ fn refuse(refused: Refused) -> Response {
     };
     let body: Value = serde_json::json!({ "errors": [{ "message": message }] });
     (status, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use shop_core::runtime::Settings;
+    use tokio::sync::mpsc;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_who_does_not_read_is_given_up_whatever_the_session_does() {
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        let limits = settings.edge.socket;
+        let ((tell, unsent), (events, _unread)) = (mpsc::channel(1), mpsc::channel(1));
+        let shutdown = Shutdown::new();
+        let telling = async {
+            for _ in 0..2 {
+                tell.send(":\n\n".to_owned()).await.expect("it is read");
+            }
+            sleep(Duration::from_secs(1)).await; // the second one waits for the client
+            shutdown.request();
+            Instant::now()
+        };
+        let forwarding = forward(unsent, Way::Body(events), &shutdown, &limits);
+        let ((), asked) = tokio::join!(forwarding, telling);
+        let after = asked.elapsed();
+        let most = limits.handover + GOODBYE;
+        assert!(
+            (most..most + Duration::from_millis(10)).contains(&after),
+            "{after:?}"
+        );
+    }
 }

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::streams::Known;
-use crate::http::events::{COME_BACK, COMMENT, KEEP_ALIVE};
+use crate::http::events::{COME_BACK, COMMENT, GOODBYE, KEEP_ALIVE};
 use crate::http::operations::{Started, Step, expired, too_many};
 use crate::http::running::{Running, quoted};
 use crate::identity::Identity;
 
 /// How long queries and mutations may take to end when the program stops, or the token.
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Leaving {
     fn now(reason: &'static str) -> Self {
         let by = Instant::now() + DRAIN;
         Self { reason, by }
+    }
+
+    /// Nothing is under way any more, and the goodbye is all that its client is to read.
+    fn with_goodbye(&mut self) {
+        self.by = self.by.min(Instant::now() + GOODBYE);
     }
 }
 
@@ -135,7 +140,8 @@ impl Session {
     }
 
     /// Serves it to its end, which is that of its owner's last token at the latest; returns why it ended. Its subscriptions are told of
-    /// that first. One that is not opened, or not read, ends after the time that a socket's client has to read a message.
+    /// that first. One that is not opened, or not read, ends after the time that a socket's client has to read a message; a moment after its
+    /// turn to go, unless a query or mutation is under way.
     pub async fn run(mut self, shutdown: &Shutdown, limits: &SocketSettings) -> &'static str {
         let mut turn = pin!(shutdown.turn(limits.handover));
         let events = self.events.clone();
@@ -149,11 +155,15 @@ impl Session {
                     unsent.push(&events);
                 }
             }
-            if let Some(leaving) = &leaving
+            if let Some(leaving) = &mut leaving
                 && self.running.is_empty()
-                && unsent.events.is_none()
             {
-                return leaving.reason;
+                if unsent.events.is_none() {
+                    return leaving.reason;
+                }
+                if shutdown.is_requested() {
+                    leaving.with_goodbye();
+                }
             }
             let (is_free, has_room) = match &unsent.events {
                 None => (true, true),
@@ -312,6 +322,48 @@ mod tests {
         assert_eq!(events.recv().await, None);
         assert_eq!(session.await.expect("no panic"), "expired");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_program_stops_who_does_not_read_is_waited_for_while_an_answer_may_come() {
+        for (is_asked, most) in [(false, GOODBYE), (true, DRAIN)] {
+            let identity = Identity::from(a_caller());
+            let streams = Streams::default();
+            let (token, session) = streams.reserve(identity.clone());
+            let _unread = streams.open(&token, &identity).expect("it is theirs");
+            let (commands, _) = streams.commands(&token, &identity).expect("it is theirs");
+            let shutdown = Shutdown::new();
+            let session = tokio::spawn({
+                let shutdown = shutdown.clone();
+                async move {
+                    let settings = Settings::read(&|_| None).expect("the defaults are valid");
+                    let limits = SocketSettings {
+                        handover: Duration::ZERO,
+                        ..settings.edge.socket
+                    };
+                    session.run(&shutdown, &limits).await
+                }
+            });
+            if is_asked {
+                let begun = ask(&commands, |answer| Command::Start {
+                    id: "1".to_owned(),
+                    started: Started {
+                        once: true,
+                        steps: stream::pending().boxed(),
+                    },
+                    answer,
+                });
+                assert_eq!(begun.await, Ok(()));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await; // what it begins with waits
+            let begun = Instant::now();
+            shutdown.request();
+            assert_eq!(session.await.expect("no panic"), "stopping");
+            let after = begun.elapsed();
+            assert!(after >= most, "{after:?}");
+            assert!(after < most + Duration::from_millis(10), "{after:?}");
+        }
+    }
+
     /// Longer than its client may take to read, and not yet so long that something is said to keep the connection.
     const SILENCE: Duration = Duration::from_secs(11);
 
