@@ -3,14 +3,15 @@
 //! Assigned to all partitions at their ends, in no consumer group, so that any copy of the program serves any client.
 //! Reads: `order-status`, `stock-status`. Writes: nothing. A repeat is told nobody twice, since watchers compare versions. After
 //! anything that may have cost a record, watchers are told to read the view, which is written before a status is published,
-//! and those who follow many orders to read the topic.
+//! and those who follow many orders to read the topic. A gap in a partition's offsets is such a thing: nothing else leaves one, since these
+//! topics are neither compacted nor written in transactions.
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shop_core::bus::{BusError, Ping, Tail, TailItem};
 use shop_core::domain::OrderId;
-use shop_core::events::{Envelope, Payload, Topic};
+use shop_core::events::{Envelope, Payload, Source, Topic};
 use shop_core::runtime::backoff::Backoff;
 use shop_core::runtime::clock;
 use shop_core::runtime::metrics::LIVE_STATUS_RECORDS;
@@ -128,7 +129,38 @@ impl Reader {
     }
 }
 
+/// Which offset each partition's next record has, if none is missing.
+struct Expected(Vec<i64>);
+
+impl Expected {
+    /// Takes the next record of a partition. Whether it is another one than was expected: those between were lost before they were read here,
+    /// or the topic was made anew.
+    fn is_jump(&mut self, source: Source) -> bool {
+        let Source {
+            topic,
+            partition,
+            offset,
+        } = source;
+        let index = usize::try_from(partition).ok();
+        let Some(expected) = index.and_then(|index| self.0.get_mut(index)) else {
+            return false; // one that was added later is not read
+        };
+        let expected = std::mem::replace(expected, offset + 1);
+        let is_jump = offset != expected;
+        if is_jump {
+            tracing::info!(
+                topic = topic.as_str(),
+                partition,
+                offset,
+                "topic {topic}, partition {partition} goes on at offset {offset} instead of {expected}: watchers read the view"
+            );
+        }
+        is_jump
+    }
+}
+
 async fn read_orders(tail: &mut Tail, live: &Live) -> BusError {
+    let mut expected = Expected(tail.begins().to_vec());
     let begins = tail.begins().iter();
     live.updates.begin(TopicPlace {
         at: clock::now(),
@@ -139,27 +171,7 @@ async fn read_orders(tail: &mut Tail, live: &Live) -> BusError {
     live.orders.resync(); // whoever came before the ends were known
     loop {
         match next(tail).await {
-            Ok(TailItem::Event(Envelope { source, event })) => {
-                let record = PartitionPlace {
-                    next: source.offset + 1,
-                    print: print_of(event.id),
-                };
-                if let Payload::Order(order) = event.payload {
-                    let order = Arc::from(order);
-                    live.orders.publish(&order);
-                    live.updates
-                        .publish(source.partition, record, event.time, &order);
-                }
-            }
-            Ok(TailItem::Skipped { source, key, .. }) => {
-                match key.as_deref().and_then(order_of_key) {
-                    Some(order_id) => live.orders.lag(order_id),
-                    None => live.orders.resync(),
-                }
-                let next = source.offset + 1;
-                let record = PartitionPlace { next, print: 0 };
-                live.updates.skip(source.partition, record, clock::now());
-            }
+            Ok(item) => tell_order(item, &mut expected, live),
             Err(error) => {
                 live.updates.end();
                 return error;
@@ -168,18 +180,66 @@ async fn read_orders(tail: &mut Tail, live: &Live) -> BusError {
     }
 }
 
+/// Tells those who watch an order, and those who follow many, who notice a jump by themselves.
+fn tell_order(item: TailItem, expected: &mut Expected, live: &Live) {
+    if expected.is_jump(source_of(&item)) {
+        live.orders.resync();
+    }
+    match item {
+        TailItem::Event(Envelope { source, event }) => {
+            let record = PartitionPlace {
+                next: source.offset + 1,
+                print: print_of(event.id),
+            };
+            if let Payload::Order(order) = event.payload {
+                let order = Arc::from(order);
+                live.orders.publish(&order);
+                live.updates
+                    .publish(source.partition, record, event.time, &order);
+            }
+        }
+        TailItem::Skipped { source, key, .. } => {
+            match key.as_deref().and_then(order_of_key) {
+                Some(order_id) => live.orders.lag(order_id),
+                None => live.orders.resync(),
+            }
+            let next = source.offset + 1;
+            let record = PartitionPlace { next, print: 0 };
+            live.updates.skip(source.partition, record, clock::now());
+        }
+    }
+}
+
 async fn read_stock(tail: &mut Tail, live: &Live) -> BusError {
+    let mut expected = Expected(tail.begins().to_vec());
     live.stock.resync();
     loop {
         match next(tail).await {
-            Ok(TailItem::Event(envelope)) => {
-                if let Payload::StockLevel(level) = envelope.event.payload {
-                    live.stock.publish(&level);
-                }
-            }
-            Ok(TailItem::Skipped { .. }) => live.stock.resync(),
+            Ok(item) => tell_stock(item, &mut expected, live),
             Err(error) => return error,
         }
+    }
+}
+
+/// Tells those who watch a product's stock.
+fn tell_stock(item: TailItem, expected: &mut Expected, live: &Live) {
+    if expected.is_jump(source_of(&item)) {
+        live.stock.resync();
+    }
+    match item {
+        TailItem::Event(envelope) => {
+            if let Payload::StockLevel(level) = envelope.event.payload {
+                live.stock.publish(&level);
+            }
+        }
+        TailItem::Skipped { .. } => live.stock.resync(),
+    }
+}
+
+/// Where a record stands.
+const fn source_of(item: &TailItem) -> Source {
+    match item {
+        TailItem::Event(Envelope { source, .. }) | TailItem::Skipped { source, .. } => *source,
     }
 }
 
@@ -192,4 +252,125 @@ async fn next(tail: &mut Tail) -> Result<TailItem, BusError> {
 /// The order that a record's key names: its bare uuid.
 fn order_of_key(key: &str) -> Option<OrderId> {
     OrderId::from_str(&format!("{}{key}", OrderId::PREFIX)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::FutureExt as _;
+    use shop_core::domain::{Order, ProductId, Scope, StockLevel, Timestamp};
+    use shop_core::events::{Event, EventType};
+    use shop_core::runtime::Settings;
+
+    use super::*;
+    use crate::graphql::error::ApiError;
+    use crate::live::hub::Mail;
+    use crate::live::hub::tests::an_order_at;
+    use crate::live::stock::{ReadStock, StockWatch};
+
+    const PRODUCT: &str = "product_01939f2e-7b1c-7def-8a34-5b6c7d8e9f03";
+    const OTHER_PRODUCT: &str = "product_01939f2e-7b1c-7def-8a34-000000000000";
+    const OTHER_ORDER: &str = "order_01939f2e-7b1c-7def-8a34-000000000000";
+
+    fn live() -> Live {
+        let settings = Settings::read(&|_| None).expect("the defaults are valid");
+        Live::new(&settings.kafka)
+    }
+
+    /// A partition and an offset.
+    type Place = (i32, i64);
+
+    fn source(topic: Topic, (partition, offset): Place) -> Source {
+        Source {
+            topic,
+            partition,
+            offset,
+        }
+    }
+
+    fn record(source: Source, kind: EventType, payload: Payload) -> TailItem {
+        let id = "event_01939f2e-7b1c-7def-8a34-5b6c7d8e9f04";
+        let event = Event {
+            id: id.parse().expect("an id"),
+            kind,
+            time: Timestamp::from_millis(0),
+            trace: None,
+            payload,
+        };
+        TailItem::Event(Envelope { source, event })
+    }
+
+    #[test]
+    fn each_partition_is_expected_to_go_on_where_it_was() {
+        let mut expected = Expected(vec![5, 0]);
+        let mut check = |places: &[Place], jumps: &[Place]| {
+            let mut found = places.to_vec();
+            found.retain(|place| expected.is_jump(source(Topic::OrderStatus, *place)));
+            assert_eq!(found, jumps, "of {places:?}");
+        };
+        check(&[(0, 5), (1, 0), (1, 1), (0, 6)], &[]);
+        check(&[(0, 9), (0, 10), (1, 2)], &[(0, 9)]);
+        check(&[(1, 0), (1, 1), (0, 11)], &[(1, 0)]); // made anew
+        check(&[(2, 7), (-1, 7), (2, 9)], &[]); // of others nothing is known
+    }
+
+    #[test]
+    fn who_watches_an_order_reads_the_view_where_records_are_missing() {
+        let live = live();
+        let mailbox = live.orders.watch(an_order_at(1).id, Scope::Everything);
+        let mut expected = Expected(vec![5]);
+        for (offset, is_lost) in [(5, false), (6, false), (9, true), (10, false)] {
+            let other = Order {
+                id: OTHER_ORDER.parse().expect("an id"),
+                ..an_order_at(1)
+            };
+            let source = source(Topic::OrderStatus, (0, offset));
+            let other = Payload::Order(Box::new(other));
+            let item = record(source, EventType::OrderCreated, other);
+            tell_order(item, &mut expected, &live);
+            let lost = is_lost.then_some(Mail::Lagged);
+            assert_eq!(mailbox.next().now_or_never(), lost, "at {offset}");
+            assert_eq!(mailbox.next().now_or_never(), None, "at {offset}");
+        }
+    }
+
+    /// A view in which a product's level has this version.
+    struct View(Arc<AtomicU32>);
+
+    impl ReadStock for View {
+        async fn read(&self, id: ProductId) -> Result<Option<StockLevel>, ApiError> {
+            Ok(Some(level(id, self.0.load(Ordering::Relaxed))))
+        }
+    }
+
+    fn level(product_id: ProductId, version: u32) -> StockLevel {
+        StockLevel {
+            product_id,
+            version,
+            on_hand: 7,
+            reserved: 0,
+            sellable: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_watches_a_product_reads_the_view_where_records_are_missing() {
+        let (live, version) = (live(), Arc::new(AtomicU32::new(1)));
+        let id: ProductId = PRODUCT.parse().expect("an id");
+        let other: ProductId = OTHER_PRODUCT.parse().expect("an id");
+        let mut watch = StockWatch::new(&live.stock, View(Arc::clone(&version)), id);
+        watch.next().await.expect("an item").expect("a snapshot");
+        version.store(2, Ordering::Relaxed);
+        let mut expected = Expected(vec![0]);
+        for (offset, is_lost) in [(0, false), (1, false), (5, true), (6, false)] {
+            let source = source(Topic::StockStatus, (0, offset));
+            let payload = Payload::StockLevel(level(other, 1));
+            let item = record(source, EventType::StockLevelChanged, payload);
+            tell_stock(item, &mut expected, &live);
+            let told = watch.next().now_or_never().flatten();
+            let told = told.map(|told| told.expect("no error").1);
+            assert_eq!(told, is_lost.then(|| level(id, 2)), "at {offset}");
+        }
+    }
 }
