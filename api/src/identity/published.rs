@@ -17,13 +17,13 @@ use super::keys::KeySet;
 
 /// How often they are read though nobody asks.
 const EVERY: Duration = Duration::from_mins(5);
-/// The least time between two readings, whether or not they go well: who makes up keys must not make us ask for each.
+/// The least time between two readings once one went well, whether or not they do: who makes up keys must not make us ask for each.
 const APART: Duration = Duration::from_secs(10);
 /// How long a token with an unknown key waits for a reading.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a reading may take.
 const READS_WITHIN: Duration = Duration::from_secs(5);
-/// The wait after the first reading that fails; it grows, and counts from where it is longer than [`APART`].
+/// The wait after the first reading that fails; it grows. Once a reading went well, it counts from where it is longer than [`APART`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a set, at most.
 const MOST_BYTES: usize = 256 * 1024;
@@ -69,7 +69,8 @@ impl Published {
         let _ = timeout(PATIENCE, tried.changed()).await; // without them the token's key stays unknown
     }
 
-    /// Reads them for as long as the program runs. Nobody else does, so there is always [`APART`] between two readings.
+    /// Reads them for as long as the program runs. Nobody else does, so there is always [`APART`] between two readings, or the
+    /// back-off's wait until the first went well.
     pub async fn run(&self) {
         let mut backoff = Backoff::with_base(FIRST_WAIT);
         loop {
@@ -87,9 +88,11 @@ impl Published {
             self.0.tried.send_replace(Some(Instant::now()));
             // Who asked while they were read has been served.
             let _ = self.0.wanted.notified().now_or_never();
-            sleep(APART).await;
+            // Until they were read once nobody is let in: what keeps the readings apart then is the back-off alone.
+            let apart = self.keys().map_or(wait.min(APART), |_| APART);
+            sleep(apart).await;
             tokio::select! {
-                () = sleep(wait.saturating_sub(APART)) => {}
+                () = sleep(wait.saturating_sub(apart)) => {}
                 () = self.0.wanted.notified() => {}
             }
         }
@@ -168,10 +171,14 @@ mod tests {
 
     use super::*;
 
+    fn nowhere() -> Published {
+        Published::new(KeySource::File("/nowhere/keys.json".into()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn however_many_ask_and_whatever_fails_two_readings_are_ten_seconds_apart() {
-        let nowhere = KeySource::File("/nowhere/keys.json".into());
-        let published = Published::new(nowhere);
+        let published = nowhere();
+        published.put(KeySet::default()); // they were read once
         let mut tried = published.0.tried.subscribe();
         let reading = published.clone();
         tokio::spawn(async move { reading.run().await });
@@ -194,6 +201,29 @@ mod tests {
                 "somebody asks"
             );
             last = Some(now);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn until_they_were_read_once_the_pause_grows_and_nobody_shortens_it() {
+        let published = nowhere();
+        let mut tried = published.0.tried.subscribe();
+        let reading = published.clone();
+        tokio::spawn(async move { reading.run().await });
+        let asking = published.clone();
+        tokio::spawn(async move {
+            loop {
+                asking.renew().await;
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+        tried.changed().await.expect("it is tried");
+        let mut last = Instant::now();
+        for seconds in [1.0, 2.0, 4.0, 8.0] {
+            tried.changed().await.expect("it is tried again");
+            let pause = (Instant::now() - last).as_secs_f64();
+            assert!((0.79..1.21).contains(&(pause / seconds)), "{pause} s");
+            last = Instant::now();
         }
     }
 

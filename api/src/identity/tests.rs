@@ -255,6 +255,12 @@ fn published(id: &str, algorithm: Algorithm, key: &EncodingKey) -> Value {
     jwk
 }
 
+fn nameless((algorithm, key): &(Algorithm, EncodingKey)) -> Value {
+    let mut jwk = published("", *algorithm, key);
+    jwk.as_object_mut().expect("an object").remove("kid");
+    jwk
+}
+
 fn signed_by(id: Option<&str>, algorithm: Algorithm, key: &EncodingKey) -> String {
     let mut header = Header::new(algorithm);
     header.kid = id.map(str::to_owned);
@@ -350,11 +356,6 @@ async fn published_keys_verify_each_by_its_own_algorithm() {
 
 #[tokio::test]
 async fn keys_without_an_id_are_tried_each_by_its_own_algorithm_and_a_few_at_most() {
-    let nameless = |(algorithm, key): &(Algorithm, EncodingKey)| {
-        let mut jwk = published("", *algorithm, key);
-        jwk.as_object_mut().expect("an object").remove("kid");
-        jwk
-    };
     let many = [keys(), keys(), keys(), keys(), keys()];
     let [first, second, third, ..] = &many;
     let [rsa, ec, _] = first;
@@ -418,6 +419,35 @@ async fn a_new_key_is_read_when_a_token_names_it_and_a_withdrawn_one_is_forgotte
     file.put(&[]);
     tokio::time::sleep(std::time::Duration::from_mins(6)).await;
     assert_eq!(verifier.verify(&with_new).await, Err(Denied::UnknownKey));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_without_an_id_is_read_when_a_token_fits_no_other() {
+    let (old, new) = (keys(), keys());
+    for new in [&new[0], &new[1]] {
+        let file = InFile::new(&[nameless(&old[0])]);
+        let verifier = file.verifier();
+        let token = signed_by(None, new.0, &new.1);
+        let denied = verifier.verify(&token).await.expect_err("it is not known");
+        assert!(matches!(denied, Denied::Signature | Denied::Algorithm));
+        file.put(&[nameless(&old[0]), nameless(new)]);
+        assert_eq!(verifier.verify(&token).await, Err(denied), "too soon");
+        tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+        assert!(verifier.verify(&token).await.is_ok(), "{:?}", new.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_come_a_moment_after_the_program_are_read_a_moment_later() {
+    let [(algorithm, key), ..] = keys();
+    let file = InFile::new(&[]);
+    std::fs::remove_file(&file.0).expect("it is there");
+    let verifier = file.verifier();
+    let token = signed_by(Some("rsa"), algorithm, &key);
+    assert_eq!(verifier.verify(&token).await, Err(Denied::Unavailable));
+    file.put(&[published("rsa", algorithm, &key)]);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert!(verifier.verify(&token).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

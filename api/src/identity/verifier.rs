@@ -10,7 +10,7 @@ use shop_core::runtime::metrics::TOKENS_DENIED;
 use shop_core::runtime::settings::{IdentitySettings, KNOWN_SECRET, TokenKeys};
 
 use super::Caller;
-use super::keys::{Key, KeySet};
+use super::keys::Key;
 use super::published::Published;
 use super::token::{Claims, Denied, MOST_BYTES};
 
@@ -92,25 +92,31 @@ impl Verifier {
         match &self.0.keys {
             Keys::One(key) => self.check_with(token, &header, key),
             Keys::Published(published) => {
-                let id = header.kid.as_deref();
-                let is_unknown = |keys: &KeySet| {
-                    let found = keys.find(id, header.alg);
-                    matches!(found, Err(Denied::UnknownKey))
-                };
-                if published.keys().is_none_or(|keys| is_unknown(&keys)) {
-                    published.renew().await;
+                let verified = self.check_among(token, &header, published);
+                if !might_be_new(&verified, &header) {
+                    return verified;
                 }
-                let keys = published.keys().ok_or(Denied::Unavailable)?;
-                let mut verified = Err(Denied::UnknownKey);
-                for key in keys.find(id, header.alg)? {
-                    verified = self.check_with(token, &header, key);
-                    if verified != Err(Denied::Signature) {
-                        break;
-                    }
-                }
-                verified
+                published.renew().await;
+                self.check_among(token, &header, published)
             }
         }
+    }
+
+    fn check_among(
+        &self,
+        token: &str,
+        header: &Header,
+        published: &Published,
+    ) -> Result<Caller, Denied> {
+        let keys = published.keys().ok_or(Denied::Unavailable)?;
+        let mut verified = Err(Denied::UnknownKey);
+        for key in keys.find(header.kid.as_deref(), header.alg)? {
+            verified = self.check_with(token, header, key);
+            if verified != Err(Denied::Signature) {
+                break;
+            }
+        }
+        verified
     }
 
     fn check_with(&self, token: &str, header: &Header, key: &Key) -> Result<Caller, Denied> {
@@ -125,6 +131,16 @@ impl Verifier {
         let decoded = decode::<Claims>(token, &key.key, &validation);
         let decoded = decoded.map_err(|error| denied(error.kind()))?;
         decoded.claims.caller(clock::now(), &self.0.role_claim)
+    }
+}
+
+/// Whether the token may be signed with a key that was published after they were read. One that names no key can fit none that is
+/// known as well as a wrong one.
+fn might_be_new(verified: &Result<Caller, Denied>, header: &Header) -> bool {
+    match verified {
+        Err(Denied::Unavailable | Denied::UnknownKey) => true,
+        Err(Denied::Signature | Denied::Algorithm) => header.kid.is_none(),
+        _ => false,
     }
 }
 
