@@ -88,7 +88,7 @@ pub fn router(
     let engine = engine.at_once(&settings.http);
     let edge = Edge {
         operations: Operations::new(engine.clone(), settings),
-        sockets: Halls::new(settings.sockets),
+        sockets: Halls::new(settings.sockets, settings.sockets_per_user),
         streams: Streams::default(),
         settings: Arc::new(settings.clone()),
         socket: Arc::new(settings.socket.clone()),

@@ -1,11 +1,12 @@
 //! A bounded number of things that are there at the same time, and of sockets above all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures::task::AtomicWaker;
+use shop_core::domain::UserId;
 
 /// How many there may be, and how many there are. Clones share the count.
 #[derive(Debug, Clone)]
@@ -48,19 +49,29 @@ impl Drop for Place {
 const USERS_PER_STRANGER: usize = 4;
 
 /// Places of sockets and streams: those of users, and fewer for whoever has not said yet who it is. So a crowd that never does takes
-/// no place of a user's, and keeps out nobody who says it soon: the stranger who came first leaves for the one who comes. Clones share
-/// the places.
+/// no place of a user's, and keeps out nobody who says it soon: the stranger who came first leaves for the one who comes. One user has
+/// some of the places and not all. Clones share the places.
 #[derive(Debug, Clone)]
 pub struct Halls {
     users: Places,
+    most_per_user: usize,
+    each: Arc<Mutex<HashMap<UserId, usize>>>,
     lobby: Lobby,
+}
+
+/// A user's place; given back when dropped.
+#[derive(Debug)]
+pub struct Seated {
+    _place: Place,
+    user: UserId,
+    each: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
 /// A socket's place.
 #[derive(Debug)]
 pub enum Standing {
     /// A user's.
-    User(#[expect(dead_code, reason = "it is there to be dropped")] Place),
+    User(#[expect(dead_code, reason = "it is there to be dropped")] Seated),
     /// That of somebody who may be a user. On the heap, since it is larger and most are users.
     Stranger(Box<Stranger>),
 }
@@ -94,10 +105,15 @@ struct Crowd {
 }
 
 impl Halls {
-    /// Places for so many users.
-    pub fn new(users: usize) -> Self {
+    /// Places for so many sockets of users, and so many of each user; 0 for no bound of theirs.
+    pub fn new(users: usize, most_per_user: usize) -> Self {
         Self {
             users: Places::new(users),
+            most_per_user: match most_per_user {
+                0 => usize::MAX,
+                most => most,
+            },
+            each: Arc::default(),
             lobby: Lobby {
                 most: users.div_ceil(USERS_PER_STRANGER),
                 crowd: Arc::default(),
@@ -105,9 +121,21 @@ impl Halls {
         }
     }
 
-    /// A user's place, unless all are taken.
-    pub fn take(&self) -> Option<Standing> {
-        self.users.take().map(Standing::User)
+    /// A user's place, unless all are taken, or all that are for one user.
+    pub fn take(&self, user: UserId) -> Option<Standing> {
+        let place = self.users.take()?;
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = each.entry(user).or_default();
+        if *count >= self.most_per_user {
+            return None;
+        }
+        *count += 1;
+        drop(each);
+        Some(Standing::User(Seated {
+            _place: place,
+            user,
+            each: Arc::clone(&self.each),
+        }))
     }
 
     /// A place for who has not said yet who it is. Where as many are as may be, the first of them is shown out.
@@ -146,9 +174,9 @@ impl Door {
 
 impl Standing {
     /// It is known whose it is: a stranger's moves to the users'. Whether there is a place.
-    pub fn identify(&mut self) -> bool {
+    pub fn identify(&mut self, user: UserId) -> bool {
         if let Self::Stranger(stranger) = self {
-            let Some(user) = stranger.halls.take() else {
+            let Some(user) = stranger.halls.take(user) else {
                 return false;
             };
             *self = user;
@@ -166,6 +194,18 @@ impl Standing {
     }
 }
 
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = each.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                each.remove(&self.user);
+            }
+        }
+    }
+}
+
 impl Drop for Stranger {
     fn drop(&mut self) {
         self.halls.lobby.crowd().doors.remove(&self.number);
@@ -180,47 +220,69 @@ mod tests {
 
     use super::*;
 
+    fn user(number: u128) -> UserId {
+        UserId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
     fn is_shown_out(standing: &Standing) -> bool {
         standing.is_shown_out(&Context::from_waker(noop_waker_ref()))
     }
 
     #[test]
     fn strangers_take_no_place_of_users_until_they_are_known() {
-        let halls = Halls::new(8);
+        let halls = Halls::new(8, 0);
         let mut strangers = [halls.take_as_stranger(), halls.take_as_stranger()];
-        let users: Vec<_> = (0..7).filter_map(|_| halls.take()).collect();
+        let users: Vec<_> = (0..7).filter_map(|_| halls.take(user(1))).collect();
         assert_eq!(users.len(), 7, "as if no stranger was there");
-        assert!(strangers[0].identify() && strangers[0].identify());
-        assert!(!strangers[1].identify(), "there are eight users");
-        assert!(halls.take().is_none());
+        assert!(strangers[0].identify(user(1)) && strangers[0].identify(user(1)));
+        assert!(!strangers[1].identify(user(1)), "there are eight users");
+        assert!(halls.take(user(2)).is_none());
         drop(users);
-        assert!(strangers[1].identify());
+        assert!(strangers[1].identify(user(1)));
         assert!(!strangers.iter().any(is_shown_out));
         drop(strangers);
-        let users: Vec<_> = (0..9).filter_map(|_| halls.take()).collect();
+        let users: Vec<_> = (0..9).filter_map(|_| halls.take(user(1))).collect();
         assert_eq!(users.len(), 8, "all are given back");
     }
 
     #[test]
     fn the_stranger_who_came_first_leaves_for_the_one_who_comes() {
-        let halls = Halls::new(8);
+        let halls = Halls::new(8, 0);
         let [mut first, second, third] = [(); 3].map(|()| halls.take_as_stranger());
         assert!(is_shown_out(&first), "there are two places");
         assert!(!is_shown_out(&second) && !is_shown_out(&third));
-        assert!(first.identify(), "if it says so at the last moment");
+        assert!(first.identify(user(1)), "if it says so at the last moment");
         assert!(!is_shown_out(&first));
         drop(second);
         let fourth = halls.take_as_stranger();
         assert!(!is_shown_out(&third), "one had left by itself");
         drop(halls.take_as_stranger());
         assert!(is_shown_out(&third) && !is_shown_out(&fourth));
-        let only = Halls::new(1).take_as_stranger();
+        let only = Halls::new(1, 0).take_as_stranger();
         assert!(!is_shown_out(&only));
+    }
+
+    #[test]
+    fn a_user_has_some_of_the_places_and_gives_them_back() {
+        let halls = Halls::new(8, 2);
+        let mut known = halls.take_as_stranger();
+        assert!(known.identify(user(1)));
+        let second = halls.take(user(1)).expect("a second one");
+        assert!(halls.take(user(1)).is_none());
+        let mut third = halls.take_as_stranger();
+        assert!(!third.identify(user(1)), "by whatever way");
+        let others: Vec<_> = (2..9).filter_map(|other| halls.take(user(other))).collect();
+        assert_eq!(others.len(), 6, "who was refused took no place");
+        drop(second);
+        assert!(third.identify(user(1)));
+        drop((known, third, others));
+        let each = halls.each.lock().expect("nobody panicked");
+        assert!(each.is_empty(), "who has none is forgotten");
     }
 
     #[tokio::test]
     async fn who_is_shown_out_is_woken() {
-        let halls = Halls::new(1);
+        let halls = Halls::new(1, 0);
         let standing = halls.take_as_stranger();
         let leaving = std::future::poll_fn(|cx| {
             if standing.is_shown_out(cx) {

@@ -95,14 +95,15 @@ impl Caller {
     /// Uses up what an operation costs.
     ///
     /// # Errors
-    /// [`ApiError::RateLimited`] if there is not as much left; a user has used nothing up if the address is refused.
+    /// [`ApiError::RateLimited`] if there is not as much left; of its address a user who is refused has used nothing up.
     pub fn charge(&self, cost: usize) -> Result<(), ApiError> {
         let Bounds {
             addresses, users, ..
         } = &*self.rates.0;
         let user = self.user.as_ref().zip(users.as_ref());
         let address = addresses.as_ref().map(|it| (&self.address, it));
-        for (key, bound) in address.into_iter().chain(user) {
+        // The user first: one who has used everything up must not use up what others at its address have left.
+        for (key, bound) in user.into_iter().chain(address) {
             bound.charge(key, cost)?;
         }
         Ok(())
@@ -240,6 +241,18 @@ mod tests {
             .as_user(user(2))
             .charge(49)
             .expect("another one");
+    }
+
+    #[test]
+    fn a_user_who_has_used_everything_up_leaves_others_at_its_address_what_is_there() {
+        let rates = rates(600, 100);
+        let (one, other) = (user(1), user(2));
+        let at_home = caller(&rates, "10.0.0.1");
+        at_home.as_user(one).charge(99).expect("all");
+        for _ in 0..100 {
+            wait(at_home.as_user(one).charge(99));
+        }
+        at_home.as_user(other).charge(99).expect("its own");
     }
 
     #[test]

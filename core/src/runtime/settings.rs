@@ -226,6 +226,8 @@ pub struct EdgeSettings {
     pub answer_bytes: usize,
     /// `SOCKETS`: of users at most, and a quarter as many of others.
     pub sockets: usize,
+    /// `SOCKETS_PER_USER`: of one user; 0 for no bound.
+    pub sockets_per_user: usize,
     /// Connections and requests.
     pub http: HttpSettings,
     /// Each socket.

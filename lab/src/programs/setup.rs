@@ -30,6 +30,7 @@ fn settings(site: &Site, mysql_dsn: String) -> Settings {
         // All load comes from one address, and much of it from one user.
         ("RATE_PER_ADDRESS", "0".to_owned()),
         ("RATE_PER_USER", "0".to_owned()),
+        ("SOCKETS_PER_USER", "0".to_owned()),
     ];
     settings.extend(token::SETTINGS.map(|(name, value)| (name, value.to_owned())));
     settings

@@ -61,7 +61,7 @@ pub fn upgrade(
         return (StatusCode::BAD_REQUEST, hint).into_response();
     }
     let standing = match &identity {
-        Some(_) => edge.sockets.take(),
+        Some(identity) => edge.sockets.take(identity.caller().user),
         None => Some(edge.sockets.take_as_stranger()),
     };
     let Some(standing) = standing else {

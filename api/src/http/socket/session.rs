@@ -330,7 +330,7 @@ where
     }
 
     fn welcome(&mut self, identity: Identity) -> Result<(), Ending> {
-        if !self.standing.identify() {
+        if !self.standing.identify(identity.caller().user) {
             return Err(Ending::Crowded);
         }
         self.ends_at = Some(Instant::now() + identity.left());

@@ -127,7 +127,7 @@ impl Client {
         begin: impl Fn(Request) -> Started + Send + 'static,
         handover: Duration,
     ) -> Self {
-        let standing = Halls::new(1).take().expect("a place");
+        let standing = Halls::new(1, 0).take(a_caller().user).expect("a place");
         Self::stand(begin, handover, Some(a_caller().into()), standing)
     }
 
@@ -531,10 +531,10 @@ async fn what_is_said_before_the_token_is_verified_is_heard_after_that() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stranger_takes_a_place_of_users_when_it_says_who_it_is_and_gives_it_back() {
-    let halls = Halls::new(1);
+    let halls = Halls::new(1, 0);
     let stranger = || Client::stand(nothing, Duration::ZERO, None, halls.take_as_stranger());
     let mut first = stranger();
-    let user = halls.take().expect("no stranger takes it");
+    let user = halls.take(a_caller().user).expect("no stranger takes it");
     first.say(&init_with("fresh"));
     assert_eq!(first.hear().await.0, "1013", "there is one user");
     assert_eq!(first.ended().await.0, Ending::Crowded);
@@ -543,16 +543,16 @@ async fn a_stranger_takes_a_place_of_users_when_it_says_who_it_is_and_gives_it_b
     let mut second = stranger();
     second.say(&init_with("fresh"));
     assert_eq!(second.hear().await.0, ACK);
-    assert!(halls.take().is_none(), "it has moved");
+    assert!(halls.take(a_caller().user).is_none(), "it has moved");
     drop(halls.take_as_stranger());
     drop(second.says);
     second.session.await.expect("no panic");
-    assert!(halls.take().is_some());
+    assert!(halls.take(a_caller().user).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_too_many_strangers_the_first_leaves_at_once_and_who_is_known_stays() {
-    let halls = Halls::new(1);
+    let halls = Halls::new(1, 0);
     let stranger = || Client::stand(nothing, Duration::ZERO, None, halls.take_as_stranger());
     let mut known = stranger();
     known.say(&init_with("fresh"));

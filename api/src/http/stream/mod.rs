@@ -57,7 +57,7 @@ type InUrl = Result<Query<Parameters>, QueryRejection>;
 
 /// Reserves a stream, which is there as soon as this is answered, and answers its token.
 pub async fn reserve(State(edge): EdgeState, Extension(identity): Extension<Identity>) -> Response {
-    let Some(place) = edge.sockets.take() else {
+    let Some(place) = edge.sockets.take(identity.caller().user) else {
         metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
         let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
         let hint = "there are too many streams; try again later\n";

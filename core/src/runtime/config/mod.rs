@@ -143,6 +143,7 @@ impl Settings {
                 subscriptions: reader.number(&table::LIVE_SUBSCRIPTIONS),
                 answer_bytes: reader.number(&table::LIVE_ANSWER_BYTES),
                 sockets: reader.number(&table::SOCKETS),
+                sockets_per_user: reader.number(&table::SOCKETS_PER_USER),
                 http: HttpSettings {
                     body_bytes: reader.number(&table::HTTP_BODY_BYTES),
                     read_timeout: reader.time(&table::HTTP_READ_TIMEOUT),
@@ -156,17 +157,7 @@ impl Settings {
                     rate_per_address: reader.number(&table::RATE_PER_ADDRESS),
                     rate_per_user: reader.number(&table::RATE_PER_USER),
                 },
-                socket: SocketSettings {
-                    subscriptions: reader.number(&table::SOCKET_SUBSCRIPTIONS),
-                    message_bytes: reader.number(&table::SOCKET_MESSAGE_BYTES),
-                    message_rate: reader.number(&table::SOCKET_MESSAGE_RATE),
-                    queue_bytes: reader.number(&table::SOCKET_QUEUE_BYTES),
-                    queue_messages: reader.number(&table::SOCKET_QUEUE_MESSAGES),
-                    write_timeout: reader.time(&table::SOCKET_WRITE_TIMEOUT),
-                    init_timeout: reader.time(&table::SOCKET_INIT_TIMEOUT),
-                    idle_timeout: reader.time(&table::SOCKET_IDLE_TIMEOUT),
-                    handover: reader.time(&table::LIVE_HANDOVER).min(shutdown_grace / 2),
-                },
+                socket: socket(&mut reader, shutdown_grace),
             },
             health_addr: reader.address(&table::HEALTH_ADDR).unwrap_or(NOWHERE),
             request_timeout,
@@ -182,6 +173,21 @@ impl Settings {
         } else {
             Err(ConfigErrors(reader.errors))
         }
+    }
+}
+
+/// What each socket may.
+fn socket(reader: &mut Reader<'_>, shutdown_grace: Duration) -> SocketSettings {
+    SocketSettings {
+        subscriptions: reader.number(&table::SOCKET_SUBSCRIPTIONS),
+        message_bytes: reader.number(&table::SOCKET_MESSAGE_BYTES),
+        message_rate: reader.number(&table::SOCKET_MESSAGE_RATE),
+        queue_bytes: reader.number(&table::SOCKET_QUEUE_BYTES),
+        queue_messages: reader.number(&table::SOCKET_QUEUE_MESSAGES),
+        write_timeout: reader.time(&table::SOCKET_WRITE_TIMEOUT),
+        init_timeout: reader.time(&table::SOCKET_INIT_TIMEOUT),
+        idle_timeout: reader.time(&table::SOCKET_IDLE_TIMEOUT),
+        handover: reader.time(&table::LIVE_HANDOVER).min(shutdown_grace / 2),
     }
 }
 

@@ -267,9 +267,9 @@ settings! {
         "Proxies in front of the API, whose word in X-Forwarded-For counts for where a request comes from";
     REQUESTS_AT_ONCE = Value("auto"), NumberOrAuto(1, 1_000_000), API,
         "Queries that one process runs at once, at most, and half as many mutations, but no more than MYSQL_POOL_SIZE; auto is 16 for each processor. More wait for a tenth of a second, or some milliseconds while there are too many all the time, and are then refused with OVERLOADED";
-    RATE_PER_ADDRESS = Value("600000"), Number(0, 1_000_000_000), API,
+    RATE_PER_ADDRESS = Value("1500000"), Number(0, 1_000_000_000), API,
         "What the operations of one address (an IPv6 network of 64 bits) may cost per minute, and at once; more are refused with RATE_LIMITED. 0 for no bound";
-    RATE_PER_USER = Value("120000"), Number(0, 1_000_000_000), API,
+    RATE_PER_USER = Value("300000"), Number(0, 1_000_000_000), API,
         "The same for one user, wherever its requests come from";
     HEALTH_ADDR = PerProgram, Kind::Address, SERVERS,
         "Where /healthz, /readyz and /metrics are answered, for those who run the program; HTTP_ADDR has none of them";
@@ -281,6 +281,8 @@ settings! {
         "Bytes of one answer over a socket or event stream, at most; a larger one ends its operation with an error";
     SOCKETS = Value("20000"), Number(1, 1_000_000), API,
         "WebSockets of users that one process has open, at most; more are refused with 503, or closed with 1013 once they say who they are. Of clients that have not said it yet a quarter as many, of whom the first is closed with 1013 for the next";
+    SOCKETS_PER_USER = Value("500"), Number(0, 1_000_000), API,
+        "The same for one user, reserved event streams among them. 0 for no bound but that for all";
     SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
         "Operations that one socket has open, at most; more are answered with an error";
     SOCKET_MESSAGE_BYTES = Value("131072"), Number(128, 67_108_864), API,

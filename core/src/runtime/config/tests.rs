@@ -394,6 +394,32 @@ fn production_wants_one_source_of_keys_that_is_nobody_elses() {
 }
 
 #[test]
+fn production_tells_no_schema_has_no_explorers_and_wants_tls_unless_it_is_told_otherwise() {
+    let switches = |given: &[(&str, &str)]| {
+        let edge = read(given).expect("good settings").edge;
+        [edge.introspection, edge.explorers, edge.https_only]
+    };
+    let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+    let production = [&PRODUCTION[..], &[secret]].concat();
+    assert_eq!(switches(&[]), [true, true, false]);
+    assert_eq!(switches(&production), [false, false, true]);
+    for (word, in_development, in_production) in [
+        ("auto", [true, true, false], [false, false, true]),
+        ("on", [true; 3], [true; 3]),
+        ("off", [false; 3], [false; 3]),
+    ] {
+        let told = ["INTROSPECTION", "EXPLORERS", "HTTPS_ONLY"].map(|name| (name, word));
+        assert_eq!(switches(&told), in_development, "{word}");
+        let told = [&production[..], &told].concat();
+        assert_eq!(switches(&told), in_production, "{word}");
+    }
+    for word in ["yes", "true", "1", "ON"] {
+        complaint("INTROSPECTION", word);
+        complaint("EXPLORERS", word);
+    }
+}
+
+#[test]
 fn a_program_must_be_told_only_what_it_reads() {
     let given = |name: &str| {
         let given = [

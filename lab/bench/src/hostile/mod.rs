@@ -32,12 +32,13 @@ const READY: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(2);
 
 /// Where nobody listens.
-const NO_SERVERS: [(&str, &str); 7] = [
+const NO_SERVERS: [(&str, &str); 8] = [
     ("MYSQL_DSN", "mysql://shop:shop@127.0.0.1:1/shop"),
     ("MONGO_URI", "mongodb://127.0.0.1:1/shop"),
     ("KAFKA_BROKERS", "127.0.0.1:1"),
     ("RATE_PER_ADDRESS", "0"),
     ("RATE_PER_USER", "0"),
+    ("SOCKETS_PER_USER", "0"),
     ("HTTP_READ_TIMEOUT", crowd::PATIENCE.0),
     ("SOCKET_INIT_TIMEOUT", crowd::PATIENCE.0),
 ];

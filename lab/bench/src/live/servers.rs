@@ -146,6 +146,7 @@ async fn start_api(site: &Site) -> anyhow::Result<Server> {
         .env("HTTP_ADDR", address.to_string())
         .env("HEALTH_ADDR", health.to_string())
         .env("SOCKETS", SOCKETS.to_string())
+        .env("SOCKETS_PER_USER", "0")
         // Pings would be counted as frames' cost; the others send none either.
         .env("SOCKET_IDLE_TIMEOUT", "1h")
         .stdin(Stdio::null())
