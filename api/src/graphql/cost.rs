@@ -31,6 +31,8 @@ struct Known {
 enum Count {
     /// Once.
     Once,
+    /// As often as a list without arguments is long, mostly.
+    List,
     /// As often as `first` or `last` says.
     Page,
     /// As often as there are `ids`.
@@ -102,6 +104,7 @@ impl Walk<'_> {
         let child = self.set(&field.selection_set.node, below);
         match known.map_or(Count::Once, |known| known.count) {
             Count::Once => child.saturating_add(1),
+            Count::List => Limits::list_cost(child),
             Count::Page => Limits::page_cost(
                 self.number(field, "first"),
                 self.number(field, "last"),
@@ -154,28 +157,35 @@ fn read(sdl: &str) -> Types {
         let TypeSystemDefinition::Type(definition) = definition else {
             return None;
         };
+        let name = definition.node.name.node;
+        // A page's items are counted where it is asked for; errors are few.
+        let is_counted = name.ends_with("Connection") || name.ends_with("Payload");
         let (fields, has_lists) = match definition.node.kind {
             TypeKind::Object(object) => (object.fields, true),
             // The library looks at the fields of objects alone.
             TypeKind::Interface(interface) => (interface.fields, false),
             _ => return None,
         };
-        let fields = fields.into_iter().map(|field| known(field, has_lists));
-        Some((definition.node.name.node, fields.collect()))
+        let fields = fields.into_iter();
+        let fields = fields.map(|field| known(field, has_lists, is_counted));
+        Some((name, fields.collect()))
     });
     types.collect()
 }
 
-fn known(field: Positioned<FieldDefinition>, has_lists: bool) -> (Name, Known) {
+fn known(field: Positioned<FieldDefinition>, has_lists: bool, is_counted: bool) -> (Name, Known) {
     let field = field.node;
     let has = |name: &str| {
         let mut arguments = field.arguments.iter();
         has_lists && arguments.any(|argument| argument.node.name.node == name)
     };
+    let is_list = matches!(field.ty.node.base, BaseType::List(_));
     let count = if has("first") && has("last") {
         Count::Page
     } else if has("ids") {
         Count::Ids
+    } else if has_lists && is_list && field.arguments.is_empty() && !is_counted {
+        Count::List
     } else {
         Count::Once
     };
@@ -203,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_list_that_takes_arguments_is_known() {
+    fn every_list_is_known() {
         let lists = |count: Count| {
             let fields = TYPES.iter().flat_map(|(ty, fields)| {
                 let lists = fields.iter().filter(move |(_, known)| known.count == count);
@@ -223,6 +233,22 @@ mod tests {
             ]
         );
         assert_eq!(lists(Count::Ids), ["Query.nodes"]);
+        // Of values that are no objects too: without fields of their own they cost one.
+        let others = lists(Count::List);
+        let of_objects = others.iter().filter(|name| name.starts_with("Order."));
+        assert_eq!(
+            of_objects.collect::<Vec<_>>(),
+            [
+                "Order.items",
+                "Order.nextStatuses",
+                "Order.payments",
+                "Order.shortages",
+                "Order.timeline"
+            ]
+        );
+        let of_refusals = others.iter().filter(|name| !name.starts_with("Order."));
+        let mut of_refusals = of_refusals.map(|name| name.split_once("Error.").map(|it| it.1));
+        assert!(of_refusals.all(|field| matches!(field, Some("path" | "allowed"))));
     }
 
     #[test]
@@ -231,6 +257,16 @@ mod tests {
             ("{ __typename }", json!({}), 0),
             ("{ user(id: 1) { id name __typename } }", json!({}), 3),
             ("{ users { nodes { id } } }", json!({}), 20 * 2 + 1),
+            (
+                "{ order(id: 1) { nextStatuses items { name: productName quantity } } }",
+                json!({}),
+                1 + 1 + 20 * 2 + 1,
+            ),
+            (
+                "{ orders(first: 3) { nodes { payments { reference } } } }",
+                json!({}),
+                3 * (1 + 20 + 1) + 1,
+            ),
             ("{ users(first: 5) { nodes { id } } }", json!({}), 5 * 2 + 1),
             ("{ users(last: 5) { nodes { id } } }", json!({}), 5 * 2 + 1),
             (

@@ -58,6 +58,8 @@ pub enum ApiError {
     Forbidden(Forbidden),
     /// One socket holds as many subscriptions as it may.
     TooManySubscriptions,
+    /// The program holds as many operations over sockets and event streams as it may.
+    Crowded,
     /// The request took longer than its deadline; a mutation may still take effect.
     DeadlineExceeded,
     /// A client has used up what it may cost.
@@ -115,7 +117,7 @@ impl ApiError {
             Self::InTheFuture { .. } => code::IN_THE_FUTURE,
             Self::Unauthenticated(_) => code::UNAUTHENTICATED,
             Self::Forbidden(_) => code::FORBIDDEN,
-            Self::TooManySubscriptions => code::TOO_MANY_SUBSCRIPTIONS,
+            Self::TooManySubscriptions | Self::Crowded => code::TOO_MANY_SUBSCRIPTIONS,
             Self::DeadlineExceeded => code::DEADLINE_EXCEEDED,
             Self::RateLimited { .. } => code::RATE_LIMITED,
             Self::Overloaded => code::OVERLOADED,
@@ -133,6 +135,7 @@ impl ApiError {
                 | Self::DeadlineExceeded
                 | Self::RateLimited { .. }
                 | Self::Overloaded
+                | Self::Crowded
                 | Self::Unavailable(_)
                 | Self::Unauthenticated(Denied::Unavailable)
         )
@@ -154,6 +157,7 @@ impl ApiError {
             Self::InTheFuture { now, .. } => vec![("now", time(now))],
             Self::RateLimited { wait } => vec![("retryAfterMs", millis(*wait).into())],
             Self::Overloaded => vec![("retryAfterMs", 1_000.into())],
+            Self::Crowded => vec![("retryAfterMs", 5_000.into())],
             _ => Vec::new(),
         }
     }
@@ -189,6 +193,7 @@ impl std::fmt::Display for ApiError {
             Self::Unauthenticated(denied) => denied.fmt(f),
             Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::TooManySubscriptions => f.write_str("this connection has too many subscriptions"),
+            Self::Crowded => f.write_str("the server has too many subscriptions; try again later"),
             Self::DeadlineExceeded => f.write_str(
                 "the request took too long; a mutation may still take effect, so look before trying again",
             ),
@@ -350,7 +355,8 @@ fn log(error: &ApiError, trace: &TraceParent) {
         | ApiError::Forbidden(_)
         | ApiError::TooManySubscriptions
         | ApiError::RateLimited { .. }
-        | ApiError::Overloaded => {}
+        | ApiError::Overloaded
+        | ApiError::Crowded => {}
     }
 }
 

@@ -2,10 +2,11 @@
 //! renders.
 //!
 //! `model` holds the types, `query`, `mutation` and `subscription` the entry points, one file per noun; `loaders` batches
-//! what hangs off them; `rules` says who may do what, `cost` what an operation costs, `error` what clients learn of a failure. To add a field see
+//! what hangs off them; `rules` says who may do what, `cost` what an operation costs, `described` how much of the schema it may ask for, `error` what clients learn of a failure. To add a field see
 //! `model`, a mutation `mutation`.
 
 pub mod cost;
+pub mod described;
 pub mod error;
 pub mod loaders;
 pub mod model;
@@ -83,10 +84,22 @@ impl Limits {
     pub const RECURSION: usize = 32;
     /// What an operation costs: its fields, those of a list counted once per item that may come.
     pub const COMPLEXITY: usize = 100_000;
+    /// The same for a subscription, whose items cost nobody's rate: there may be many, and somebody else may bring them about.
+    pub const ITEM_COMPLEXITY: usize = 2_000;
+    /// What a list that takes no arguments is counted as: as many items as a page has that does not say how many. A few lists can be
+    /// longer, most are shorter.
+    pub const LIST_ITEMS: usize = shop_core::domain::limits::PAGE_DEFAULT;
+    /// Lists of the schema's own description within each other. Each multiplies what is below, and types lead back to themselves.
+    pub const DESCRIBED_LISTS: usize = 2;
     /// Values in the variables, those of lists and objects too; the largest order has 600.
     pub const VARIABLE_VALUES: usize = 2_000;
     /// Lists and objects within each other in the variables.
     pub const VARIABLE_DEPTH: usize = 16;
+
+    /// What a list without arguments costs: its fields once per item.
+    const fn list_cost(child: usize) -> usize {
+        Self::LIST_ITEMS.saturating_mul(child).saturating_add(1)
+    }
 
     /// What a page costs: its fields once per item that was asked for.
     fn page_cost(first: Option<i64>, last: Option<i64>, child: usize) -> usize {

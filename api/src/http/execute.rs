@@ -24,6 +24,7 @@ use super::limits::{self, Excess};
 use super::rate::Caller;
 use super::subscribed::{Later, Subscribed, Told};
 use crate::graphql::cost::cost;
+use crate::graphql::described;
 use crate::graphql::error::{ApiError, code, dress, server_error};
 use crate::graphql::loaders::Loaders;
 use crate::graphql::rules;
@@ -164,7 +165,11 @@ impl Engine {
         identity: Identity,
         trace: &TraceParent,
     ) -> Result<Subscribed, ServerError> {
-        let later = if has_one_root(&mut request) {
+        let has_plain_root = has_plain_root(&mut request);
+        if has_plain_root == Some(false) {
+            return Err(Excess::Subscriptions.error());
+        }
+        let later = if has_plain_root.is_some() {
             let variables = serde_json::to_string(&request.variables);
             let intake = Intake::default();
             let later = Later {
@@ -291,10 +296,18 @@ fn inspect(request: &mut Request, role: Role) -> Result<usize, ServerError> {
             ServerError::new(problem, None),
         ));
     }
+    if described::nests_too_deep(document) {
+        return Err(Excess::Described.error());
+    }
+    let is_subscription =
+        operation.is_some_and(|operation| operation.node.ty == OperationType::Subscription);
     let cost = cost(document, &variables);
     request.variables = variables;
     if cost > Limits::COMPLEXITY {
         return Err(Excess::Cost(cost).error());
+    }
+    if is_subscription && cost > Limits::ITEM_COMPLEXITY {
+        return Err(Excess::ItemCost(cost).error());
     }
     if let Some(caller) = limits::held::<Caller>(request) {
         caller.charge(cost).map_err(server_error)?;
@@ -302,13 +315,14 @@ fn inspect(request: &mut Request, role: Role) -> Result<usize, ServerError> {
     Ok(cost)
 }
 
-/// Whether a request asks for one field of the root, and for it alone.
-pub(super) fn has_one_root(request: &mut Request) -> bool {
+/// Whether a request's one field of the root stands there itself, and in no fragment, whose fields the library would not answer;
+/// `None` if there is no such operation.
+fn has_plain_root(request: &mut Request) -> Option<bool> {
     let only = |operation: &OperationDefinition| {
         let items = &operation.selection_set.node.items;
         matches!(&items[..], [one] if matches!(one.node, Selection::Field(_)))
     };
-    chosen(request).is_some_and(|operation| only(&operation.node))
+    chosen(request).map(|operation| only(&operation.node))
 }
 
 /// Whether a request is a mutation.

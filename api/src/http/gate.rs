@@ -82,7 +82,10 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
             let mut response = if request.method() == Method::OPTIONS {
                 preflight()
             } else {
-                next.run(request).await
+                let mut answer = next.run(request).await;
+                let headers = answer.headers_mut();
+                headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+                answer
             };
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -101,6 +104,10 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
 /// connection.
 const HEADERS: &str =
     "authorization, content-type, traceparent, last-event-id, x-graphql-event-stream-token";
+
+/// What a page of another origin may read of an answer's head besides what browsers show to any: when to come back, what is wrong with its
+/// token, and the trace to ask us about.
+const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenticate, x-trace-id");
 
 fn preflight() -> Response {
     let headers: [(HeaderName, HeaderValue); 3] = [
@@ -149,7 +156,15 @@ fn is_loopback(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::{middleware, routing};
+    use tower_service::Service as _;
+
     use super::*;
+    use crate::http::post::TRACE_ID;
+
+    const FRONT: &str = "https://front.example";
 
     fn status(gate: &Gate, host: &[&str], origin: &[&str]) -> u16 {
         let mut headers = HeaderMap::new();
@@ -170,7 +185,7 @@ mod tests {
     fn loopback_and_what_is_listed_may_call_and_nobody_else() {
         let gate = Gate {
             hosts: ["shop.example".to_owned()].into(),
-            origins: ["https://front.example".to_owned()].into(),
+            origins: [FRONT.to_owned()].into(),
         };
         for (host, origin, expected) in [
             (&["127.0.0.1:4000"][..], &[][..], 200),
@@ -205,6 +220,45 @@ mod tests {
             (&["localhost", "evil.example"], &[], 421),
         ] {
             assert_eq!(status(&gate, host, origin), expected, "{host:?} {origin:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_listed_origins_can_read_when_to_come_back_and_which_trace_it_was() {
+        let gate = Gate {
+            hosts: Arc::default(),
+            origins: [FRONT.to_owned()].into(),
+        };
+        let mut router: Router = Router::new()
+            .route("/", routing::get(async || StatusCode::TOO_MANY_REQUESTS))
+            .layer(middleware::from_fn_with_state(gate, guard));
+        for (method, origin, is_exposed) in [
+            (Method::GET, Some(FRONT), true),
+            (Method::GET, None, false),
+            (Method::GET, Some("http://localhost"), false),
+            (Method::GET, Some("http://evil.example"), false),
+            (Method::OPTIONS, Some(FRONT), false), // a browser looks for it in the answer itself
+        ] {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method.clone();
+            let headers = request.headers_mut();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            let response = router.call(request).await.expect("an answer");
+            let exposed = response
+                .headers()
+                .get(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+            assert_eq!(exposed.is_some(), is_exposed, "{method} {origin:?}");
+            if let Some(exposed) = exposed {
+                let names = exposed.to_str().expect("a text").split(", ");
+                let expected = [header::RETRY_AFTER, header::WWW_AUTHENTICATE, TRACE_ID];
+                assert!(
+                    names.eq(expected.iter().map(HeaderName::as_str)),
+                    "{exposed:?}"
+                );
+            }
         }
     }
 }

@@ -59,12 +59,7 @@ impl Operations {
     /// Begins one.
     pub fn start(&self, request: Request, identity: &Identity, trace: TraceParent) -> Started {
         let Some(place) = self.places.take() else {
-            let problem = "the server has too many subscriptions; try again later";
-            let error = coded(
-                code::TOO_MANY_SUBSCRIPTIONS,
-                ServerError::new(problem, None),
-            );
-            return Started::refused(refusal(error, &trace));
+            return Started::refused(refusal(server_error(ApiError::Crowded), &trace));
         };
         let operation = self.engine.start(request, identity, trace.clone());
         let steps = Steps {

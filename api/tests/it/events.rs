@@ -286,14 +286,15 @@ async fn a_browser_that_comes_back_goes_on_after_the_last_event_it_had() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_events_of_several_root_fields_have_no_ids() {
+async fn an_item_that_would_cost_too_much_is_refused_before_there_is_one() {
     let shop = Shop::open().await;
-    let order = shop.order_in(&[]).await;
-    let document = "subscription($id: ID!) { a: orderStatusChanged(orderId: $id) { cursor } b: orderStatusChanged(orderId: $id) { cursor } }";
-    let mut events = Events::ask(&shop, document, json!({ "id": order })).await;
-    for _ in 0..2 {
-        assert_eq!(events.identified().await.0, None);
-    }
+    let document = "subscription { orderUpdates { change { order { customer { orders(first: 100) { nodes { items { productName } } } } } } } }";
+    let mut events = Events::ask(&shop, document, json!({})).await;
+    let answer = events.next().await;
+    let error = &answer["errors"][0]["extensions"];
+    assert_eq!(error["code"], "QUERY_TOO_COMPLEX", "{answer}");
+    assert_eq!(error["limit"], 2_000, "{answer}");
+    events.completed().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ fn many(count: usize, each: impl Fn(usize) -> String) -> String {
 }
 
 /// Documents that go beyond a limit, each with its code.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn documents() -> Vec<(&'static str, String, &'static str)> {
     let nested = |depth: usize| "{ a ".repeat(depth) + &"}".repeat(depth);
     let bomb = many(31, |number| {
@@ -96,6 +97,21 @@ fn documents() -> Vec<(&'static str, String, &'static str)> {
             "many pages of pages",
             "{ users(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { id } } } } } } } }".to_owned(),
             "QUERY_TOO_COMPLEX",
+        ),
+        (
+            "lists of everything on a page",
+            format!("{{ orders(first: 100) {{ nodes {{ {} }} }} }}", many(50, |n| format!("a{n}: items {{ productName }} "))),
+            "QUERY_TOO_COMPLEX",
+        ),
+        (
+            "the types of the types of the types of the schema",
+            "{ __schema { types { possibleTypes { interfaces { possibleTypes { name } } } } } }".to_owned(),
+            "QUERY_TOO_COMPLEX",
+        ),
+        (
+            "two subscriptions in one",
+            "subscription { a: orderUpdates { cursor } b: orderUpdates { cursor } }".to_owned(),
+            "GRAPHQL_VALIDATION_FAILED",
         ),
         (
             "pages behind an interface",

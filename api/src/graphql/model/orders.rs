@@ -7,9 +7,9 @@ use shop_core::domain;
 use shop_core::domain::order;
 
 use super::{Money, Product, User};
-use crate::graphql::ContextExt as _;
 use crate::graphql::error::{Nullable, nullable};
 use crate::graphql::scalar::{DateTime, Int};
+use crate::graphql::{ContextExt as _, Limits};
 
 /// Where an order stands. `Order.nextStatuses` tells what may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -103,6 +103,7 @@ impl Order {
     }
 
     /// What was bought, in the order in which the customer gave it.
+    #[graphql(complexity = "Limits::list_cost(child_complexity)")]
     async fn items(&self) -> Vec<OrderItem> {
         self.0.items.iter().cloned().map(OrderItem).collect()
     }
@@ -113,11 +114,13 @@ impl Order {
     }
 
     /// The payments that were recorded for it, oldest first.
+    #[graphql(complexity = "Limits::list_cost(child_complexity)")]
     async fn payments(&self) -> Vec<Payment> {
         self.0.payments.iter().cloned().map(Payment).collect()
     }
 
     /// What was short, if it is REJECTED.
+    #[graphql(complexity = "Limits::list_cost(child_complexity)")]
     async fn shortages(&self) -> Vec<StockShortage> {
         self.0
             .shortages
@@ -128,6 +131,7 @@ impl Order {
     }
 
     /// One entry per version, oldest first.
+    #[graphql(complexity = "Limits::list_cost(child_complexity)")]
     async fn timeline(&self) -> Vec<TimelineEntry> {
         self.0.timeline.iter().cloned().map(TimelineEntry).collect()
     }

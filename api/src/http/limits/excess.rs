@@ -33,10 +33,16 @@ pub enum Excess {
     Level,
     /// Fields of a mutation's root.
     Roots,
+    /// Fields of a subscription's root: the specification allows one (section 5.2.3.1).
+    Subscriptions,
     /// A fragment that is a part of itself.
     Circle(String),
+    /// Lists of the schema's own description within each other.
+    Described,
     /// What the operation costs.
     Cost(usize),
+    /// What an item of a subscription costs.
+    ItemCost(usize),
     /// Values in the variables.
     Values,
     /// Values within values in the variables.
@@ -50,7 +56,7 @@ impl Excess {
             Self::Bytes | Self::Tokens => code::DOCUMENT_TOO_LARGE,
             Self::Values | Self::ValueDepth => code::VARIABLES_TOO_LARGE,
             Self::Endless => code::PARSE_FAILED,
-            Self::Circle(_) => code::VALIDATION_FAILED,
+            Self::Circle(_) | Self::Subscriptions => code::VALIDATION_FAILED,
             _ => code::QUERY_TOO_COMPLEX,
         }
     }
@@ -69,8 +75,11 @@ impl Excess {
             Self::Depth => Limits::DEPTH,
             Self::Level => Limits::RECURSION,
             Self::Roots => Limits::MUTATIONS,
+            Self::Subscriptions => 1,
             Self::Circle(_) | Self::Endless => return None,
+            Self::Described => Limits::DESCRIBED_LISTS,
             Self::Cost(_) => Limits::COMPLEXITY,
+            Self::ItemCost(_) => Limits::ITEM_COMPLEXITY,
             Self::Values => Limits::VARIABLE_VALUES,
             Self::ValueDepth => Limits::VARIABLE_DEPTH,
         })
@@ -103,8 +112,11 @@ impl std::fmt::Display for Excess {
             Self::Depth => write!(f, "the document has more than {most} fields within each other; ask in several steps"),
             Self::Level => write!(f, "the document has more than {most} selections within each other; ask in several steps"),
             Self::Roots => write!(f, "the mutation has more than {most} fields; send several requests"),
+            Self::Subscriptions => f.write_str("a subscription has one field at its root, and in no fragment; send one operation for each"),
+            Self::Described => write!(f, "the schema's description nests more than {most} lists; ask for each type by its name"),
             Self::Circle(name) => write!(f, "the fragment {name:?} is a part of itself"),
             Self::Cost(cost) => write!(f, "the operation costs {cost}, {most} at most; ask for smaller pages or fewer fields"),
+            Self::ItemCost(cost) => write!(f, "an item of the subscription costs {cost}, {most} at most; ask for less, and for the rest by a query"),
             Self::Values => write!(f, "the variables hold more than {most} values; send several requests"),
             Self::ValueDepth => write!(f, "the variables hold more than {most} values within each other; no input of the schema has so many"),
         }

@@ -39,7 +39,9 @@ struct Scales<'a> {
 /// The first limit that it goes beyond, or a fragment that is a part of itself.
 pub fn weigh(definitions: &[Definition<'_>]) -> Result<(), Excess> {
     let is_small = |definition: &Definition<'_>| {
-        definition.spreads.is_empty() && definition.operation != Some(OperationType::Mutation)
+        let is_fragment_or_query =
+            matches!(definition.operation, None | Some(OperationType::Query));
+        definition.spreads.is_empty() && is_fragment_or_query
     };
     if definitions.iter().all(is_small) {
         return Ok(()); // every limit was looked at while it was read, and it has too few tokens to ask for too much
@@ -59,7 +61,6 @@ pub fn weigh(definitions: &[Definition<'_>]) -> Result<(), Excess> {
         if definition.operation.is_some() {
             selections = selections.saturating_add(weight.selections);
         }
-        let is_mutation = definition.operation == Some(OperationType::Mutation);
         for (count, most, excess) in [
             (selections, Limits::SELECTIONS, Excess::Selections),
             (weight.depth, Limits::DEPTH, Excess::Depth),
@@ -69,8 +70,14 @@ pub fn weigh(definitions: &[Definition<'_>]) -> Result<(), Excess> {
                 return Err(excess);
             }
         }
-        if is_mutation && weight.roots > Limits::MUTATIONS {
-            return Err(Excess::Roots);
+        match definition.operation {
+            Some(OperationType::Mutation) if weight.roots > Limits::MUTATIONS => {
+                return Err(Excess::Roots);
+            }
+            Some(OperationType::Subscription) if weight.roots > 1 => {
+                return Err(Excess::Subscriptions);
+            }
+            _ => {}
         }
     }
     Ok(())

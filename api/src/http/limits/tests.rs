@@ -110,6 +110,18 @@ fn a_document_may_reach_a_limit_and_not_go_beyond() {
     for roots in [mutation(Limits::MUTATIONS + 1), spread.to_owned()] {
         assert_eq!(found(&roots), Err(Excess::Roots), "{roots}");
     }
+    assert_eq!(
+        found("subscription { ...F } fragment F on Subscription { a { b c } }"),
+        Ok(Some(OperationType::Subscription))
+    );
+    for roots in [
+        "subscription { a b }",
+        "subscription { a ... { b } }",
+        "subscription { a ...F } fragment F on Subscription { __typename }",
+        "query A { a b } subscription B { a: a b: a }",
+    ] {
+        assert_eq!(found(roots), Err(Excess::Subscriptions), "{roots}");
+    }
 }
 
 #[test]
