@@ -6,31 +6,55 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shop_core::testkit::eventually;
 
-use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, PAY_ORDER, USERS};
+use crate::documents::{CREATE_USER, ORDER, ORDER_STATUS_CHANGED, PAY_ORDER, USERS};
 use crate::events::{Events, RETRY};
 use crate::shop::Shop;
+use crate::tokens;
 
 const BOUND: Duration = Duration::from_secs(30);
+/// Long enough to begin on a busy machine, short enough to wait for.
+const BRIEFLY_MS: i64 = 8_000;
 const TOKEN: &str = "x-graphql-event-stream-token";
 
 /// A client of one stream.
 struct Stream<'a> {
     shop: &'a Shop,
     token: String,
+    /// What it shows of who it is.
+    bearer: String,
 }
 
 impl<'a> Stream<'a> {
     async fn reserve(shop: &'a Shop) -> Self {
+        Self::reserve_as(shop, &tokens::admin()).await
+    }
+
+    async fn reserve_as(shop: &'a Shop, bearer: &str) -> Self {
         let request = shop.client.put(shop.url("/graphql/stream"));
+        let request = request.headers(tokens::headers(bearer));
         let response = request.send().await.expect("an answer");
         assert_eq!(response.status(), StatusCode::CREATED);
         let token = response.text().await.expect("a text");
         assert_eq!(token.len(), 32);
-        Self { shop, token }
+        Self {
+            shop,
+            token,
+            bearer: bearer.to_owned(),
+        }
+    }
+
+    /// The same stream for whoever shows another token.
+    fn shown(&self, bearer: &str) -> Self {
+        Self {
+            shop: self.shop,
+            token: self.token.clone(),
+            bearer: bearer.to_owned(),
+        }
     }
 
     async fn open(&self) -> Events {
         let request = self.shop.client.get(self.shop.url("/graphql/stream"));
+        let request = request.headers(tokens::headers(&self.bearer));
         let mut events = Events::open(request.header(TOKEN, &self.token)).await;
         assert_eq!(events.event().await.as_deref(), Some(RETRY));
         events
@@ -43,6 +67,7 @@ impl<'a> Stream<'a> {
             .shop
             .client
             .request(method, url)
+            .headers(tokens::headers(&self.bearer))
             .header(TOKEN, &self.token);
         if let Some(body) = body {
             request = request.json(body);
@@ -186,6 +211,7 @@ async fn what_is_against_the_protocol_is_refused_and_changes_nothing() {
         let stranger = Stream {
             shop: &shop,
             token: token.to_owned(),
+            bearer: tokens::admin(),
         };
         let unknown = (404, json!("Stream not found"));
         assert_eq!(stranger.ask(Method::GET, "", None).await, unknown);
@@ -198,6 +224,60 @@ async fn what_is_against_the_protocol_is_refused_and_changes_nothing() {
     let url = shop.url(&format!("/graphql/stream?token={}", other.token));
     let mut events = Events::open(shop.client.get(url)).await;
     assert_eq!(events.event().await.as_deref(), Some(RETRY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_token_of_its_owner_keeps_a_stream_which_nobody_else_finds() {
+    let shop = Shop::open().await;
+    let order = shop.placed().await;
+    shop.settle().await;
+    let customer = order.customer_id.to_string();
+    let order = json!(order.id.to_string());
+    let watched = json!({ "orderId": order });
+    let stranger = tokens::customer(&shop.customer().await);
+    let brief = tokens::sign(&tokens::claims(&customer, "customer", BRIEFLY_MS));
+    let renewed = Stream::reserve_as(&shop, &brief).await;
+    let left = Stream::reserve_as(&shop, &brief).await;
+    let (mut events, mut others) = (renewed.open().await, left.open().await);
+    for (stream, events) in [(&renewed, &mut events), (&left, &mut others)] {
+        let begun = stream.begin("a", ORDER_STATUS_CHANGED, watched.clone());
+        assert_eq!(begun.await.0, 202);
+        assert_eq!(next(events).await.0, "next");
+    }
+
+    let unknown = (404, json!("Stream not found"));
+    let strange = renewed.shown(&stranger);
+    let begun = strange.begin("b", ORDER_STATUS_CHANGED, watched).await;
+    assert_eq!(begun, unknown);
+    let fresh = renewed.shown(&tokens::token(&customer, "customer"));
+    let begun = fresh.begin("b", ORDER, json!({ "id": order })).await;
+    assert_eq!(begun.0, 202);
+    let (name, data) = next(&mut events).await;
+    assert_eq!((name.as_str(), &data["id"]), ("next", &json!("b")));
+    assert_eq!(data["payload"]["data"]["order"]["id"], order, "{data}");
+    let over = |id: &str| ("complete".to_owned(), json!({ "id": id }));
+    assert_eq!(next(&mut events).await, over("b"));
+
+    // The other one ends when the token of both does.
+    let (_, data) = next(&mut others).await;
+    let error = &data["payload"]["errors"][0];
+    assert_eq!(error["extensions"]["code"], "UNAUTHENTICATED", "{data}");
+    assert_eq!(next(&mut others).await, over("a"));
+    assert_eq!(others.event().await, None);
+
+    let payment = json!({ "orderId": order, "method": "card", "reference": order });
+    shop.done(PAY_ORDER, payment).await;
+    shop.settle().await;
+    let (_, data) = next(&mut events).await;
+    let change = &data["payload"]["data"]["orderStatusChanged"];
+    assert_eq!(
+        (&data["id"], &change["version"]),
+        (&json!("a"), &json!(3)),
+        "{data}"
+    );
+    assert_eq!(strange.end("a").await, unknown);
+    assert_eq!(fresh.end("a").await.0, 200);
+    assert_eq!(next(&mut events).await, over("a"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

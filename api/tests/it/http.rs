@@ -1,15 +1,23 @@
 //! The HTTP edge: what is a request, what is not, and what surrounds an answer.
 
-use reqwest::{Method, StatusCode, header};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::documents::{CREATE_USER, INTROSPECTION, USERS};
-use crate::shop::Shop;
+use crate::shop::{Options, PATIENCE, Shop, edge};
 use crate::tokens;
 
+/// What browsers are told in every answer.
+const WARNINGS: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
 /// Status and first error of what is no GraphQL request.
-async fn rejected(response: reqwest::Response) -> (StatusCode, Value) {
+async fn rejected(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let mut body: Value = response.json().await.expect("errors in JSON");
     assert!(
@@ -363,5 +371,68 @@ async fn the_page_is_there_and_what_operators_ask_for_is_not() {
     );
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+/// The answer, which must warn browsers once of each, and tell them to ask over TLS alone where it is so.
+async fn warned(request: RequestBuilder, status: u16, tls_alone: Option<&str>) -> Response {
+    let answer = request.send().await.expect("an answer");
+    let url = answer.url().to_string();
+    assert_eq!(answer.status().as_u16(), status, "{url}");
+    let values = |name: &str| -> Vec<String> {
+        let values = answer.headers().get_all(name).iter();
+        let texts = values.map(|value| value.to_str().expect("a text").to_owned());
+        texts.collect()
+    };
+    for (name, value) in WARNINGS {
+        assert_eq!(values(name), [value], "{name} of {status} {url}");
+    }
+    let told = values("strict-transport-security");
+    let is_told = told.iter().map(String::as_str).eq(tls_alone);
+    assert!(is_told, "{told:?} of {status} {url}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_warns_browsers_and_speaks_of_tls_only_where_there_is_nothing_else() {
+    let shop = Shop::open().await;
+    let mut edge = edge();
+    edge.https_only = true;
+    let behind_tls = shop
+        .copy_with(Options {
+            edge: Some(edge),
+            ..Options::default()
+        })
+        .await;
+    let nobody = Client::builder().timeout(PATIENCE).build();
+    let nobody = nobody.expect("a client");
+    let somebody = &shop.client;
+    for (addr, tls_alone) in [
+        (shop.addr, None),
+        (behind_tls.addr, Some("max-age=31536000")),
+    ] {
+        let url = |path: &str| format!("http://{addr}{path}");
+        let query = url("/graphql?query=%7B__typename%7D");
+        let foreign = somebody
+            .get(&query)
+            .header(header::ORIGIN, "http://evil.example");
+        for (request, status) in [
+            (somebody.get(&query), 200),
+            (somebody.get(url("/graphql")), 400),
+            (nobody.get(&query), 401),
+            (foreign, 403),
+            (somebody.get(url("/nothing")), 404),
+            (somebody.delete(url("/graphql")), 405),
+            (somebody.get(url("/")), 200),
+            (somebody.get(url("/assets/nothing.js")), 404),
+        ] {
+            warned(request, status, tls_alone).await;
+        }
+        // A stream of events has its connection for itself, and a head that is written elsewhere.
+        let streams = url("/graphql/stream");
+        let reserved = warned(somebody.put(&streams), 201, tls_alone).await;
+        let token = reserved.text().await.expect("a token");
+        let opened = somebody.get(format!("{streams}?token={token}"));
+        warned(opened, 200, tls_alone).await;
     }
 }
