@@ -33,6 +33,13 @@ pub struct Gap {
     pub withheld: f64,
 }
 
+impl Gap {
+    /// Whether it was longer than on a machine of its own it may be.
+    pub fn is_longer(&self) -> bool {
+        self.took.is_none_or(|took| took > self.bound)
+    }
+}
+
 /// Kills programs and measures.
 #[derive(Debug)]
 pub struct Back {

@@ -247,6 +247,22 @@ fn remark(row: &Row) -> String {
             ));
         }
     }
+    let mut longer: Vec<&Gap> = row.gaps.iter().filter(|gap| gap.is_longer()).collect();
+    longer.sort_by_key(|gap| std::cmp::Reverse(gap.took));
+    for gap in longer.iter().take(SHOWN) {
+        let took = gap.took.map_or_else(
+            || "not at all".to_owned(),
+            |took| format!("after {:.1} s", took.as_secs_f64()),
+        );
+        parts.push(format!(
+            "{} {took}, while the host withheld {:.0} %",
+            gap.label, gap.withheld
+        ));
+    }
+    let more = longer.len().saturating_sub(SHOWN);
+    if more > 0 {
+        parts.push(format!("and {more} more took longer than they should"));
+    }
     let withheld = row.gaps.iter().map(|gap| gap.withheld).fold(0.0, f64::max);
     if withheld >= 1.0 {
         parts.push(format!("the host withheld up to {withheld:.0} % meanwhile"));
@@ -271,12 +287,15 @@ fn gaps_in_words<S: serde::Serializer>(gaps: &[Gap], serializer: S) -> Result<S:
         bound_seconds: f64,
         /// How many times longer it may be, since others wanted the processors too.
         slower: f64,
+        /// How many percent of the processors the host withheld meanwhile.
+        withheld_percent: f64,
     }
     serializer.collect_seq(gaps.iter().map(|gap| InWords {
         label: &gap.label,
         seconds: gap.took.map(|took| took.as_secs_f64()),
         bound_seconds: gap.bound.as_secs_f64(),
         slower: gap.slower,
+        withheld_percent: gap.withheld,
     }))
 }
 
@@ -292,6 +311,34 @@ fn ratio(sum: usize, count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gaps_are_told_by_who_filled_them_and_the_long_ones_by_name() {
+        let gap = |label: &str, seconds: Option<f64>, bound, withheld| Gap {
+            label: label.to_owned(),
+            took: seconds.map(Duration::from_secs_f64),
+            bound,
+            slower: 3.0,
+            withheld,
+        };
+        let row = Row {
+            gaps: vec![
+                gap("api", Some(0.5), SAME, 0.0),
+                gap("projector", Some(0.4), SAME, 0.0),
+                gap("order-saga-2", Some(3.7), SAME, 62.0),
+                gap("outbox-relay", Some(2.5), OTHER, 0.4),
+                gap("api-2", None, SAME, 0.0),
+            ],
+            ..Row::default()
+        };
+        assert_eq!(
+            remark(&row),
+            "back at work after 0.5 s, at most 3.7 s; a relay led after 2.5 s, at most 2.5 s; \
+             order-saga-2 after 3.7 s, while the host withheld 62 %; \
+             api-2 not at all, while the host withheld 0 %; \
+             the host withheld up to 62 % meanwhile"
+        );
+    }
 
     #[test]
     fn a_run_is_good_only_if_all_was_injected_kept_and_caught() {
