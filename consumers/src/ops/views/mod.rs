@@ -93,6 +93,15 @@ pub async fn take_lock(desk: &Desk) -> Result<NamedLock, OpsError> {
 /// [`OpsError::Refused`].
 pub async fn drop_one(desk: &Desk, views: &Views, generation: u32) -> Result<(), OpsError> {
     let lock = take_lock(desk).await?;
+    let outcome = drop_alone(desk, views, generation).await;
+    // Given back whatever came of it: the server frees it a moment after the connection, when the next one may have asked for it.
+    let freed = lock.unlock().await;
+    outcome?;
+    Ok(freed?)
+}
+
+/// The same where nobody else builds or removes one.
+async fn drop_alone(desk: &Desk, views: &Views, generation: u32) -> Result<(), OpsError> {
     let served = views.served().await?;
     if served.generation == generation {
         return Err(OpsError::refused(format!(
@@ -125,6 +134,5 @@ pub async fn drop_one(desk: &Desk, views: &Views, generation: u32) -> Result<(),
     }
     views.drop_generation(generation).await?;
     println!("generation {generation} is gone");
-    lock.unlock().await?;
     Ok(())
 }

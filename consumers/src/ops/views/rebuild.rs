@@ -99,19 +99,26 @@ pub async fn rebuild(
 ) -> Result<Outcome, OpsError> {
     let mut lock = take_lock(desk).await?;
     let (finish, finished) = oneshot::channel::<()>();
-    let outcome = {
+    let (outcome, is_held) = {
         let mut keeping = pin!(keep(&mut lock, finished));
         tokio::select! {
             outcome = build(desk, views, options, progress) => {
                 drop(finish);
-                keeping.await; // never dropped in the middle of a question, whose answer would stay on the wire
-                outcome
+                // Never dropped in the middle of a question, whose answer would stay on the wire.
+                (outcome, keeping.as_mut().await.is_none())
             }
-            lost = &mut keeping => Err(lost.unwrap_or_else(|| OpsError::Failed(anyhow::anyhow!("lost the lock")))),
+            lost = &mut keeping => {
+                let lost = lost.unwrap_or_else(|| OpsError::Failed(anyhow::anyhow!("lost the lock")));
+                (Err(lost), false)
+            }
         }
     };
-    if outcome.is_ok() {
-        lock.unlock().await?;
+    if is_held {
+        // Whatever came of it: the next one may ask for it at once.
+        let freed = lock.unlock().await;
+        if outcome.is_ok() {
+            freed?;
+        }
     }
     outcome
 }
