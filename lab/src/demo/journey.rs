@@ -13,8 +13,9 @@ use crate::stage::Run;
 use crate::stage::catalogue::{Catalogue, create_product};
 use crate::stage::figures::Hop;
 
-/// `PAYMENT_TIMEOUT` of the journey: orders are paid within a fraction of it, but for those that never are.
-pub const PAYMENT_TIMEOUT: &str = "5s";
+/// `PAYMENT_TIMEOUT` of the journey: orders are paid within a fraction of it, but for those that never are. A starved machine takes six
+/// seconds to confirm one.
+pub const PAYMENT_TIMEOUT: &str = "12s";
 /// How long a frame may take.
 const BOUND: Duration = Duration::from_secs(30);
 /// How many orders go each of the ways that are not measured one at a time.
