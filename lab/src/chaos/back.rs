@@ -1,17 +1,18 @@
 //! How long a killed program's place stays empty: until it, or another copy, does its first work.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::host::Ticks;
+use crate::host::{Deadline, Stopwatch};
 use crate::programs::Programs;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(20);
-/// How long it is asked.
+/// How long it is asked, on a machine of its own.
 const BOUND: Duration = Duration::from_secs(30);
 /// The same place is at work again; on a machine that has the processors for it.
 pub const SAME: Duration = Duration::from_secs(2);
@@ -23,20 +24,45 @@ pub const OTHER: Duration = Duration::from_secs(7);
 pub struct Gap {
     /// Whose place.
     pub label: String,
-    /// How long; `None` if it was still empty at the end.
-    pub took: Option<Duration>,
+    /// How it ended.
+    pub end: End,
+    /// How long it lasted.
+    pub took: Duration,
+    /// How much of that the host let this machine run: what counts.
+    pub granted: Duration,
     /// What it may take on a machine of its own: [`SAME`] or [`OTHER`].
     pub bound: Duration,
-    /// How many times longer that may be, since others wanted the processors too.
+    /// How many times longer that may be here: `SLOWER`, and since others wanted the processors too.
     pub slower: f64,
     /// How many percent of the processor the host withheld meanwhile.
     pub withheld: f64,
 }
 
+/// How a gap ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum End {
+    /// The place is filled.
+    AtWork,
+    /// No record comes any more that would show it.
+    NothingToDo,
+    /// It was still empty when nobody asked any more.
+    Never,
+}
+
 impl Gap {
     /// Whether it was longer than on a machine of its own it may be.
     pub fn is_longer(&self) -> bool {
-        self.took.is_none_or(|took| took > self.bound)
+        self.is_longer_than(self.bound)
+    }
+
+    /// What it may take here.
+    pub fn bound_here(&self) -> Duration {
+        self.bound.mul_f64(self.slower)
+    }
+
+    /// Whether it was longer than that, or has no end.
+    pub fn is_longer_than(&self, bound: Duration) -> bool {
+        self.end == End::Never || self.granted > bound
     }
 }
 
@@ -48,11 +74,15 @@ pub struct Back {
     measuring: Mutex<JoinSet<Option<Gap>>>,
     /// How often each was killed here: only the last kill's gap has an end.
     kills: Arc<Mutex<HashMap<String, u32>>>,
+    /// Whether consumers have records to show that they are at work.
+    records_come: Arc<AtomicBool>,
+    /// `SLOWER`.
+    slower: f64,
 }
 
 impl Back {
-    /// Measures these programs.
-    pub fn new(programs: Arc<Programs>) -> Self {
+    /// Measures these programs, on a machine that is so many times slower than one of its own.
+    pub fn new(programs: Arc<Programs>, slower: f64) -> Self {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(1))
             .no_proxy();
@@ -61,7 +91,14 @@ impl Back {
             http: http.build().unwrap_or_default(),
             measuring: Mutex::default(),
             kills: Arc::default(),
+            records_come: Arc::new(AtomicBool::new(true)),
+            slower,
         }
+    }
+
+    /// Says whether there are records that consumers can show their work by.
+    pub fn records_come(&self, come: bool) {
+        self.records_come.store(come, Ordering::SeqCst);
     }
 
     /// Kills a program and measures how long its place is empty. False if it is not running.
@@ -75,22 +112,21 @@ impl Back {
             *number += 1;
             *number
         };
-        let (kills, http, programs) = (
-            Arc::clone(&self.kills),
-            self.http.clone(),
-            Arc::clone(&self.programs),
-        );
+        let (kills, records_come) = (Arc::clone(&self.kills), Arc::clone(&self.records_come));
+        let (http, programs) = (self.http.clone(), Arc::clone(&self.programs));
+        let slower = self.slower;
         let label = label.to_owned();
         let mut measuring = self
             .measuring
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         measuring.spawn(async move {
-            let (killed, before) = (Instant::now(), Ticks::now());
+            let killed = Stopwatch::start();
+            let deadline = Deadline::after(BOUND.mul_f64(slower));
             let relay = label.starts_with("outbox-relay");
             let bound = if relay { OTHER } else { SAME };
-            let mut took = None;
-            while killed.elapsed() < BOUND && took.is_none() {
+            let shows_by_records = !relay && label != "api";
+            let end = loop {
                 let newest = {
                     let kills = kills.lock().unwrap_or_else(PoisonError::into_inner);
                     kills.get(&label).copied()
@@ -99,18 +135,24 @@ impl Back {
                     return None; // killed again before it was at work
                 }
                 if at_work(&http, &programs, &label).await {
-                    took = Some(killed.elapsed());
+                    break End::AtWork;
+                }
+                if shows_by_records && !records_come.load(Ordering::SeqCst) {
+                    break End::NothingToDo;
+                }
+                if deadline.passed() {
+                    break End::Never;
                 }
                 tokio::time::sleep(EVERY).await;
-            }
-            let withheld = Ticks::now().zip(before);
-            let withheld = withheld.map_or(0.0, |(now, before)| now.withheld_since(before));
+            };
             Some(Gap {
                 label,
-                took,
+                end,
+                took: killed.elapsed(),
+                granted: killed.granted(),
                 bound,
-                slower: slowness(),
-                withheld,
+                slower: slowness() * slower,
+                withheld: killed.withheld(),
             })
         });
         true

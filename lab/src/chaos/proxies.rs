@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::host::Deadline;
 use crate::programs::note;
 use crate::site::{Site, variable};
 
@@ -106,15 +107,12 @@ impl Proxies {
                 })
             })
             .collect();
-        let deadline = Instant::now() + UP_BOUND;
+        let deadline = Deadline::after(UP_BOUND);
         while let Err(error) = proxies
             .post("/populate", &Value::Array(lines.clone()))
             .await
         {
-            ensure!(
-                Instant::now() < deadline,
-                "Toxiproxy does not answer: {error:#}"
-            );
+            ensure!(!deadline.passed(), "Toxiproxy does not answer: {error:#}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(proxies)

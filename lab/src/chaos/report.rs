@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::back::{Gap, OTHER, SAME};
+use super::back::{End, Gap, OTHER, SAME};
 use super::scene::Done;
 use crate::check::Violation;
 
@@ -236,8 +236,9 @@ impl Report {
 fn remark(row: &Row) -> String {
     let mut parts: Vec<String> = row.remark.iter().cloned().collect();
     for (who, bound) in [("back at work", SAME), ("a relay led", OTHER)] {
-        let gaps = row.gaps.iter().filter(|gap| gap.bound == bound);
-        let mut took: Vec<Duration> = gaps.filter_map(|gap| gap.took).collect();
+        let filled = row.gaps.iter().filter(|gap| gap.end == End::AtWork);
+        let gaps = filled.filter(|gap| gap.bound == bound);
+        let mut took: Vec<Duration> = gaps.map(|gap| gap.took).collect();
         took.sort_unstable();
         if let (Some(most), Some(half)) = (took.last(), took.get(took.len() / 2)) {
             parts.push(format!(
@@ -250,10 +251,12 @@ fn remark(row: &Row) -> String {
     let mut longer: Vec<&Gap> = row.gaps.iter().filter(|gap| gap.is_longer()).collect();
     longer.sort_by_key(|gap| std::cmp::Reverse(gap.took));
     for gap in longer.iter().take(SHOWN) {
-        let took = gap.took.map_or_else(
-            || "not at all".to_owned(),
-            |took| format!("after {:.1} s", took.as_secs_f64()),
-        );
+        let seconds = gap.took.as_secs_f64();
+        let took = match gap.end {
+            End::AtWork => format!("after {seconds:.1} s"),
+            End::NothingToDo => format!("not in the {seconds:.1} s that records came"),
+            End::Never => "not at all".to_owned(),
+        };
         parts.push(format!(
             "{} {took}, while the host withheld {:.0} %",
             gap.label, gap.withheld
@@ -283,16 +286,21 @@ fn gaps_in_words<S: serde::Serializer>(gaps: &[Gap], serializer: S) -> Result<S:
     #[derive(Serialize)]
     struct InWords<'a> {
         label: &'a str,
-        seconds: Option<f64>,
+        end: End,
+        seconds: f64,
+        /// How much of them the host let this machine run: what the bound is for.
+        granted_seconds: f64,
         bound_seconds: f64,
-        /// How many times longer it may be, since others wanted the processors too.
+        /// How many times longer it may be here.
         slower: f64,
         /// How many percent of the processors the host withheld meanwhile.
         withheld_percent: f64,
     }
     serializer.collect_seq(gaps.iter().map(|gap| InWords {
         label: &gap.label,
-        seconds: gap.took.map(|took| took.as_secs_f64()),
+        end: gap.end,
+        seconds: gap.took.as_secs_f64(),
+        granted_seconds: gap.granted.as_secs_f64(),
         bound_seconds: gap.bound.as_secs_f64(),
         slower: gap.slower,
         withheld_percent: gap.withheld,
@@ -314,28 +322,36 @@ mod tests {
 
     #[test]
     fn gaps_are_told_by_who_filled_them_and_the_long_ones_by_name() {
-        let gap = |label: &str, seconds: Option<f64>, bound, withheld| Gap {
+        let gap = |label: &str, end, seconds, bound, withheld| Gap {
             label: label.to_owned(),
-            took: seconds.map(Duration::from_secs_f64),
+            end,
+            took: Duration::from_secs_f64(seconds),
+            granted: Duration::from_secs_f64(seconds * (1.0 - withheld / 100.0)),
             bound,
             slower: 3.0,
             withheld,
         };
+        let saga = gap("order-saga-2", End::AtWork, 3.7, SAME, 40.0);
+        assert!(saga.is_longer() && !saga.is_longer_than(saga.bound_here()));
         let row = Row {
             gaps: vec![
-                gap("api", Some(0.5), SAME, 0.0),
-                gap("projector", Some(0.4), SAME, 0.0),
-                gap("order-saga-2", Some(3.7), SAME, 62.0),
-                gap("outbox-relay", Some(2.5), OTHER, 0.4),
-                gap("api-2", None, SAME, 0.0),
+                gap("api", End::AtWork, 0.5, SAME, 0.0),
+                gap("projector", End::AtWork, 0.4, SAME, 0.0),
+                saga,
+                gap("order-saga", End::AtWork, 2.5, SAME, 62.0),
+                gap("outbox-relay", End::AtWork, 2.5, OTHER, 0.4),
+                gap("projector-2", End::NothingToDo, 1.5, SAME, 0.0),
+                gap("projector-2", End::NothingToDo, 2.5, SAME, 0.0),
+                gap("api-2", End::Never, 30.0, SAME, 0.0),
             ],
             ..Row::default()
         };
         assert_eq!(
             remark(&row),
-            "back at work after 0.5 s, at most 3.7 s; a relay led after 2.5 s, at most 2.5 s; \
-             order-saga-2 after 3.7 s, while the host withheld 62 %; \
+            "back at work after 2.5 s, at most 3.7 s; a relay led after 2.5 s, at most 2.5 s; \
              api-2 not at all, while the host withheld 0 %; \
+             order-saga-2 after 3.7 s, while the host withheld 40 %; \
+             projector-2 not in the 2.5 s that records came, while the host withheld 0 %; \
              the host withheld up to 62 % meanwhile"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;
@@ -14,6 +14,7 @@ use super::servers::Servers;
 use crate::check::Violation;
 use crate::check::quiet::{self, Waiting};
 use crate::client::{Journal, Shop};
+use crate::host::Deadline;
 use crate::programs::{Plan, Programs, ops};
 use crate::site::Site;
 use crate::stage::{Load, Progress, Run};
@@ -141,7 +142,7 @@ impl Scene {
         Ok(Self {
             world: Arc::clone(world),
             site: site.clone(),
-            back: Back::new(Arc::clone(&programs)),
+            back: Back::new(Arc::clone(&programs), world.options.slower),
             programs,
             run,
             api_log: logs.join("api.log"),
@@ -161,6 +162,7 @@ impl Scene {
         let name = name.bytes().fold(0_u64, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(byte.into())
         });
+        self.back.records_come(true);
         let mut state = self.state();
         state.rng = Rng::with_seed(self.world.options.seed ^ name);
         state.load = load;
@@ -189,8 +191,8 @@ impl Scene {
 
     /// Waits until there is something in flight.
     pub async fn something_in_flight(&self) {
-        let deadline = Instant::now() + FLIGHT_BOUND;
-        while Instant::now() < deadline {
+        let deadline = Deadline::after(FLIGHT_BOUND);
+        while !deadline.passed() {
             let in_flight = self.state().load.as_ref().map_or(0, Load::in_flight);
             if in_flight > 0 {
                 return;
@@ -208,10 +210,10 @@ impl Scene {
             return Ok(());
         };
         load.stop();
-        let deadline = Instant::now() + FLIGHT_BOUND;
+        let deadline = Deadline::after(FLIGHT_BOUND);
         while load.in_flight() > 0 {
             ensure!(
-                Instant::now() < deadline,
+                !deadline.passed(),
                 "orders are still on their way after {FLIGHT_BOUND:?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
+use crate::host::within;
 use crate::site::variable;
 
 /// How long the servers may take to come back.
@@ -122,8 +123,7 @@ impl Servers {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let output = tokio::time::timeout(UP_BOUND, engines.output()).await;
-        let Ok(output) = output else {
+        let Some(output) = within(UP_BOUND, engines.output()).await else {
             bail!("the servers are not up after {UP_BOUND:?}");
         };
         let output = output.context("failed to start lab/engines/engines")?;

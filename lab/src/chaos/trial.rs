@@ -66,6 +66,7 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
     let healed = Instant::now();
     load.stop();
     while clients.join_next().await.is_some() {}
+    scene.back.records_come(false);
     drop((reader, keeper));
     let done = scene.take_done();
 
@@ -79,14 +80,19 @@ pub async fn trial(scene: &Scene, fault: &Fault, known: &mut Known) -> Row {
         let problem = format!("was injected {} times, not {}", done.times, fault.at_least);
         violations.push(Violation::new(12, fault.name, problem));
     }
-    let slower = scene.world.options.slower;
     for gap in scene.back.take_gaps().await {
-        let bound = gap.bound.mul_f64(gap.slower * slower);
-        let late = |took: Duration| took > bound && !fault.shop.servers_fail();
-        if gap.took.is_none_or(late) {
+        let bound = if fault.shop.servers_fail() {
+            Duration::MAX
+        } else {
+            gap.bound_here()
+        };
+        if gap.is_longer_than(bound) {
             let problem = format!(
-                "its place was empty for {:?}, not {bound:?} at most; the host withheld {:.0} % of the processor",
-                gap.took, gap.withheld
+                "its place was empty for {:?} ({:?}), not {:?} at most; the host withheld {:.0} % of the processor",
+                gap.took,
+                gap.end,
+                gap.bound_here(),
+                gap.withheld
             );
             violations.push(Violation::new(12, &gap.label, problem));
         }

@@ -15,6 +15,7 @@ use super::evidence::{Kind, Watched};
 use super::read::groups::Groups;
 use super::read::{mongo, mysql};
 use super::violation::Violation;
+use crate::host::Deadline;
 use crate::site::Site;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,7 +55,7 @@ pub async fn wait(
     waiting: Waiting,
     watched: impl Fn() -> Vec<Watched>,
 ) -> anyhow::Result<Quiet> {
-    let deadline = Instant::now() + bound;
+    let deadline = Deadline::after(bound);
     let mut conn = mysql::connect(&site.mysql_dsn).await?;
     let database = mongo::open(&site.mongo_uri).await?;
     let groups = Arc::new(Groups::open(&site.kafka_brokers, &site.topic_prefix)?);
@@ -68,7 +69,7 @@ pub async fn wait(
             .await?
             .flatten();
         let mut under_way = under_way(&mut conn, &database, waiting, &watched()).await?;
-        let too_late = Instant::now() > deadline;
+        let too_late = deadline.passed();
         // Asked last: what they have read is noted at the broker up to a second later.
         if under_way.is_empty() || too_late {
             let groups = Arc::clone(&groups);

@@ -14,7 +14,7 @@ use super::scene::{BOUND, Scene, judge};
 use super::spread::{percent, percentile};
 use super::subscriber::{Doors, Manner};
 use crate::check::Violation;
-use crate::host::Ticks;
+use crate::host::Stopwatch;
 use crate::programs::{Programs, Settings};
 use crate::stage::Run;
 
@@ -153,14 +153,13 @@ async fn roll(programs: &Programs, scene: &Scene, copy: usize) -> anyhow::Result
         here.count()
     };
     let clients = here(&board.read());
-    let (at, before) = (Instant::now(), Ticks::now());
+    let (at, watch) = (Instant::now(), Stopwatch::start());
     ensure!(programs.process(label).is_some(), "{label} is not running");
     programs.restart_with(label, Settings::new());
     // Who is lost comes back to another copy, or to this one once it is up again: each of its endings counts.
     let gone = |pages: &Pages| of(pages, copy).count() >= clients;
     let left = board.until(LEAVE_BOUND, "clients handed over", gone).await;
-    let withheld = Ticks::now().zip(before);
-    let withheld = withheld.map_or(0.0, |(now, before)| now.withheld_since(before));
+    let withheld = watch.withheld();
     let is_back = async {
         while programs.process(label).is_none() {
             tokio::time::sleep(LOOK).await;

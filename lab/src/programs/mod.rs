@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Signal, kill_process};
 use tokio::task::JoinHandle;
 
+use crate::host::Deadline;
 use crate::site::Site;
 use instance::{Instance, keep_alive, tail};
 
@@ -194,7 +195,7 @@ impl Programs {
     /// # Errors
     /// If one does not within the bound; the message has its last answer and log lines.
     pub async fn ready(&self, bound: Duration) -> anyhow::Result<()> {
-        let deadline = Instant::now() + bound;
+        let deadline = Deadline::after(bound);
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(3))
             .no_proxy()
@@ -207,7 +208,7 @@ impl Programs {
                     Ok(answer) => answer.text().await.unwrap_or_default(),
                     Err(error) => format!("{:#}", anyhow::Error::from(error)),
                 };
-                if Instant::now() > deadline {
+                if deadline.passed() {
                     let (label, log) = (&instance.label, tail(&instance.log));
                     bail!("{label} is not ready after {bound:?}: {answer}\n{log}");
                 }

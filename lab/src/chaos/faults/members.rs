@@ -1,11 +1,12 @@
 //! Several copies of a program: relays that take over from each other, consumers that come and go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::programs;
 use crate::chaos::scene::Scene;
+use crate::host::Deadline;
 
 /// How long a leader is looked for.
 const BOUND: Duration = Duration::from_secs(15);
@@ -47,8 +48,8 @@ pub async fn come_and_go(scene: &Scene) -> anyhow::Result<()> {
 
 /// Which relay sends.
 async fn leader(scene: &Scene) -> anyhow::Result<String> {
-    let deadline = Instant::now() + BOUND;
-    while Instant::now() < deadline {
+    let deadline = Deadline::after(BOUND);
+    while !deadline.passed() {
         for relay in scene.programs.labels_of("outbox-relay") {
             if scene.back.leads(&relay).await {
                 return Ok(relay);

@@ -1,6 +1,6 @@
 //! Records that can not be handled: no events at all, and an order whose effect fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mysql_async::prelude::Queryable;
@@ -16,6 +16,7 @@ use crate::check::Violation;
 use crate::check::evidence::{Kind, Line};
 use crate::check::read::kafka::{RawRecord, read_raw};
 use crate::check::read::mysql;
+use crate::host::Deadline;
 use crate::stage::catalogue::create_product;
 
 /// How long a record may take to become a dead letter, or a key to be worked off.
@@ -125,13 +126,10 @@ pub async fn records(scene: &Scene) -> anyhow::Result<()> {
     }
     // Both readers of the topic give each of them up.
     let expected = before + 2 * u64::try_from(keys.len())?;
-    let deadline = Instant::now() + BOUND;
+    let deadline = Deadline::after(BOUND);
     while dead_letters(scene).await? < expected {
         let found = dead_letters(scene).await?;
-        ensure!(
-            Instant::now() < deadline,
-            "{found} dead letters, not {expected}"
-        );
+        ensure!(!deadline.passed(), "{found} dead letters, not {expected}");
         tokio::time::sleep(POLL).await;
     }
     for key in &keys {
@@ -237,13 +235,13 @@ fn parked(order: Uuid) -> String {
 /// Waits until a question is answered with something that is not 0.
 async fn until(scene: &Scene, question: &str, what: &str) -> anyhow::Result<()> {
     let mut conn = mysql::connect(&scene.site.mysql_dsn).await?;
-    let deadline = Instant::now() + BOUND;
+    let deadline = Deadline::after(BOUND);
     loop {
         let answer: Option<i64> = conn.query_first(question).await?;
         if answer.unwrap_or_default() > 0 {
             return Ok(conn.disconnect().await?);
         }
-        ensure!(Instant::now() < deadline, "waited {BOUND:?} for {what}");
+        ensure!(!deadline.passed(), "waited {BOUND:?} for {what}");
         tokio::time::sleep(POLL).await;
     }
 }

@@ -6,6 +6,7 @@ use anyhow::ensure;
 
 use crate::chaos::scene::Scene;
 use crate::chaos::servers::Server;
+use crate::host::Deadline;
 
 /// The broker.
 pub const KAFKA: Server = Server::Kafka;
@@ -46,10 +47,12 @@ pub async fn restart(scene: &Scene, server: Server) -> anyhow::Result<()> {
 
 /// Waits until a server that was told to end has ended.
 async fn gone(scene: &Scene, server: Server) -> anyhow::Result<()> {
-    let deadline = std::time::Instant::now() + STOP_BOUND;
+    let deadline = Deadline::after(STOP_BOUND);
     while scene.world.servers.runs(server) {
-        let in_time = std::time::Instant::now() < deadline;
-        ensure!(in_time, "{server:?} does not stop within {STOP_BOUND:?}");
+        ensure!(
+            !deadline.passed(),
+            "{server:?} does not stop within {STOP_BOUND:?}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())

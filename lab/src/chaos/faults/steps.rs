@@ -1,8 +1,9 @@
 //! Programs that die by themselves between two steps, by the named steps of lab builds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::chaos::scene::Scene;
+use crate::host::Deadline;
 
 /// How often each program is to die.
 const DEATHS: u32 = 5;
@@ -61,8 +62,8 @@ pub async fn die(scene: &Scene, points: &[Point]) -> anyhow::Result<()> {
         let points = format!("{step}=kill:{passage}");
         programs.restart_with(label, vec![("FAILPOINTS", points)]);
     }
-    let deadline = Instant::now() + BOUND;
-    while Instant::now() < deadline && seen < wanted {
+    let deadline = Deadline::after(BOUND);
+    while !deadline.passed() && seen < wanted {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let now = deaths();
         for _ in seen..now {

@@ -7,6 +7,8 @@ use anyhow::Context;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::kafka;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The groups and the topics that each reads, without prefix.
@@ -61,12 +63,14 @@ impl Groups {
             let mut wanted = TopicPartitionList::new();
             for topic in topics {
                 let name = format!("{}{topic}", self.prefix);
-                for partition in super::kafka::partitions(consumer, &name)? {
+                for partition in kafka::partitions(consumer, &name)? {
                     wanted.add_partition(&name, partition);
                 }
             }
-            for at in consumer.committed_offsets(wanted, TIMEOUT)?.elements() {
-                let (_, end) = consumer.fetch_watermarks(at.topic(), at.partition(), TIMEOUT)?;
+            let committed =
+                kafka::patiently(|| consumer.committed_offsets(wanted.clone(), TIMEOUT))?;
+            for at in committed.elements() {
+                let (_, end) = kafka::ends(consumer, at.topic(), at.partition())?;
                 let next = match at.offset() {
                     Offset::Offset(next) => next,
                     _ => 0,

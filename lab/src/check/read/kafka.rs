@@ -1,20 +1,24 @@
 //! Reads the topics from their beginning to where they end now.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message, OwnedHeaders};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::events;
 use crate::check::evidence::{Log, Record, TOPICS};
+use crate::host::Deadline;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the next record may take to come.
 const BOUND: Duration = Duration::from_mins(1);
+/// Before a broker is asked again that could not answer.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Reads every topic of a shop, but for records that are known to be no events.
 ///
@@ -34,34 +38,33 @@ pub fn read(
     let mut log = Log::new();
     let mut assignment = TopicPartitionList::new();
     // Where each partition ends, as long as it is not read so far.
-    let mut ends: HashMap<(String, i32), i64> = HashMap::new();
+    let mut unread: HashMap<(String, i32), i64> = HashMap::new();
     for topic in TOPICS {
         log.insert(topic, Vec::new());
         let name = format!("{prefix}{topic}");
         for partition in partitions(&consumer, &name)? {
-            let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
+            let (low, high) = ends(&consumer, &name, partition)?;
             if low > 0 {
                 bail!("topic {name} has lost its first {low} records");
             }
             if high > low {
                 assignment.add_partition_offset(&name, partition, Offset::Beginning)?;
-                ends.insert((name.clone(), partition), high);
+                unread.insert((name.clone(), partition), high);
             }
         }
     }
     consumer.assign(&assignment)?;
-    let mut deadline = Instant::now() + BOUND;
-    while !ends.is_empty() {
-        if Instant::now() > deadline {
-            bail!("these partitions could not be read to their end: {ends:?}");
+    let mut deadline = Deadline::after(BOUND);
+    while !unread.is_empty() {
+        if deadline.passed() {
+            bail!("these partitions could not be read to their end: {unread:?}");
         }
-        let Some(message) = consumer.poll(Duration::from_millis(200)) else {
+        let Some(message) = poll(&consumer)? else {
             continue;
         };
-        let message = message?;
-        deadline = Instant::now() + BOUND;
+        deadline = Deadline::after(BOUND);
         let place = (message.topic().to_owned(), message.partition());
-        let Some(end) = ends.get(&place).copied() else {
+        let Some(end) = unread.get(&place).copied() else {
             continue;
         };
         let topic = TOPICS
@@ -80,7 +83,7 @@ pub fn read(
             log.entry(topic).or_default().push(record);
         }
         if message.offset() + 1 >= end {
-            ends.remove(&place);
+            unread.remove(&place);
         }
     }
     for records in log.values_mut() {
@@ -89,8 +92,58 @@ pub fn read(
     Ok(log)
 }
 
+/// Asks until the broker answers, for a bound: one that was paused or has just come back can not for a while. Blocks.
+pub(super) fn patiently<T>(ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let deadline = Deadline::after(BOUND);
+    loop {
+        match ask() {
+            Err(error) if passes(&error) && !deadline.passed() => std::thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether an error says that the broker, or what is known of it, is away or not yet what it was.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::NetworkException
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::LeaderNotAvailable
+                // The library's own: it has not heard of a partition yet that the broker has named.
+                | Code::UnknownPartition
+                | Code::NotLeaderForPartition
+        )
+    )
+}
+
+/// The next record, if one comes soon and the broker is there.
+fn poll(consumer: &BaseConsumer) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+    match consumer.poll(PAUSE) {
+        Some(Err(error)) if !passes(&error) => Err(error),
+        polled => Ok(polled.and_then(Result::ok)),
+    }
+}
+
+/// Where a partition begins and ends.
+pub(super) fn ends(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+) -> KafkaResult<(i64, i64)> {
+    patiently(|| consumer.fetch_watermarks(topic, partition, TIMEOUT))
+}
+
 pub(super) fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let metadata = patiently(|| consumer.fetch_metadata(Some(topic), TIMEOUT))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let partitions: Vec<i32> = found
         .map(|found| {
@@ -133,21 +186,20 @@ pub fn read_raw(brokers: &str, prefix: &str, topic: &str) -> anyhow::Result<Vec<
     let name = format!("{prefix}{topic}");
     let mut records = Vec::new();
     for partition in partitions(&consumer, &name)? {
-        let (low, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
+        let (low, high) = ends(&consumer, &name, partition)?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&name, partition, Offset::Offset(low))?;
         consumer.assign(&assignment)?;
-        let mut deadline = Instant::now() + BOUND;
+        let mut deadline = Deadline::after(BOUND);
         let mut next = low;
         while next < high {
-            if Instant::now() > deadline {
+            if deadline.passed() {
                 bail!("partition {partition} of {name} could not be read to its end");
             }
-            let Some(message) = consumer.poll(Duration::from_millis(200)) else {
+            let Some(message) = poll(&consumer)? else {
                 continue;
             };
-            let message = message?;
-            deadline = Instant::now() + BOUND;
+            deadline = Deadline::after(BOUND);
             next = message.offset() + 1;
             let headers = message.headers();
             records.push(RawRecord {
@@ -192,4 +244,35 @@ fn record(topic: &'static str, message: &BorrowedMessage<'_>) -> anyhow::Result<
         version,
         state,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_not_ready_is_asked_again_and_one_that_refuses_is_not() {
+        let asked = Cell::new(0);
+        let answer = patiently(|| {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotCoordinator)),
+                2 => Ok(7),
+                _ => Err(KafkaError::MetadataFetch(
+                    RDKafkaErrorCode::TopicAuthorizationFailed,
+                )),
+            }
+        });
+        assert_eq!((answer, asked.get()), (Ok(7), 2));
+        let refused = patiently(|| {
+            asked.set(asked.get() + 1);
+            Err::<(), _>(KafkaError::MetadataFetch(
+                RDKafkaErrorCode::TopicAuthorizationFailed,
+            ))
+        });
+        assert!(refused.is_err());
+        assert_eq!(asked.get(), 3);
+    }
 }
