@@ -98,10 +98,12 @@ impl Deadline {
 
     /// Whether it is over.
     pub fn passed(self) -> bool {
-        let elapsed = self.watch.elapsed();
-        elapsed > self.bound
-            && (elapsed > self.bound * Self::MOST || self.watch.granted() > self.bound)
+        is_over(self.bound, self.watch.elapsed(), || self.watch.granted())
     }
+}
+
+fn is_over(bound: Duration, elapsed: Duration, granted: impl FnOnce() -> Duration) -> bool {
+    elapsed > bound && (elapsed > bound * Deadline::MOST || granted() > bound)
 }
 
 /// What something comes to; `None` if it takes longer than a [`Deadline`] allows. It is dropped then.
@@ -136,6 +138,16 @@ mod tests {
         assert_eq!(granted(second, 75.0), Duration::from_millis(250));
         assert_eq!(granted(second, 0.0), second);
         assert_eq!(granted(second, 101.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wait_is_longer_by_what_is_withheld_and_ends_all_the_same() {
+        let seconds = Duration::from_secs;
+        for (elapsed, granted, expected) in [(9, 9, false), (11, 11, true), (99, 9, false)] {
+            let over = is_over(seconds(10), seconds(elapsed), || seconds(granted));
+            assert_eq!(over, expected, "{granted} s of {elapsed}");
+        }
+        assert!(is_over(seconds(10), seconds(101), || Duration::ZERO));
     }
 
     #[test]

@@ -54,15 +54,10 @@ pub fn read(
         }
     }
     consumer.assign(&assignment)?;
-    let mut deadline = Deadline::after(BOUND);
     while !unread.is_empty() {
-        if deadline.passed() {
+        let Some(message) = next(&consumer)? else {
             bail!("these partitions could not be read to their end: {unread:?}");
-        }
-        let Some(message) = poll(&consumer)? else {
-            continue;
         };
-        deadline = Deadline::after(BOUND);
         let place = (message.topic().to_owned(), message.partition());
         let Some(end) = unread.get(&place).copied() else {
             continue;
@@ -94,7 +89,11 @@ pub fn read(
 
 /// Asks until the broker answers, for a bound: one that was paused or has just come back can not for a while. Blocks.
 pub(super) fn patiently<T>(ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
-    let deadline = Deadline::after(BOUND);
+    patiently_for(BOUND, ask)
+}
+
+fn patiently_for<T>(bound: Duration, ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let deadline = Deadline::after(bound);
     loop {
         match ask() {
             Err(error) if passes(&error) && !deadline.passed() => std::thread::sleep(PAUSE),
@@ -123,6 +122,23 @@ fn passes(error: &KafkaError) -> bool {
                 | Code::NotLeaderForPartition
         )
     )
+}
+
+/// The next record; `None` if none comes within the bound.
+fn next(consumer: &BaseConsumer) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+    let mut deadline = None;
+    loop {
+        if let Some(message) = poll(consumer)? {
+            return Ok(Some(message));
+        }
+        // Not for each record: it reads what the host withholds.
+        if deadline
+            .get_or_insert_with(|| Deadline::after(BOUND))
+            .passed()
+        {
+            return Ok(None);
+        }
+    }
 }
 
 /// The next record, if one comes soon and the broker is there.
@@ -190,17 +206,12 @@ pub fn read_raw(brokers: &str, prefix: &str, topic: &str) -> anyhow::Result<Vec<
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&name, partition, Offset::Offset(low))?;
         consumer.assign(&assignment)?;
-        let mut deadline = Deadline::after(BOUND);
-        let mut next = low;
-        while next < high {
-            if deadline.passed() {
+        let mut offset = low;
+        while offset < high {
+            let Some(message) = next(&consumer)? else {
                 bail!("partition {partition} of {name} could not be read to its end");
-            }
-            let Some(message) = poll(&consumer)? else {
-                continue;
             };
-            deadline = Deadline::after(BOUND);
-            next = message.offset() + 1;
+            offset = message.offset() + 1;
             let headers = message.headers();
             records.push(RawRecord {
                 partition,
@@ -274,5 +285,13 @@ mod tests {
         });
         assert!(refused.is_err());
         assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn a_broker_that_does_not_get_ready_is_given_up() {
+        let answer = patiently_for(Duration::from_millis(1), || {
+            Err::<(), _>(KafkaError::MetadataFetch(RDKafkaErrorCode::NotCoordinator))
+        });
+        assert!(answer.is_err());
     }
 }
