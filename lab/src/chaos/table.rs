@@ -192,7 +192,7 @@ pub const CONTROLS: &[Control] = &[
     Control { guard: "version-guard", settings: &[], strike: strike!(records::old_again), strikes: 2, repeats: false },
     Control { guard: "row-lock", settings: &[], strike: strike!(races::parallel_mutations), strikes: 2, repeats: false },
     Control { guard: "parking-order", settings: &[], strike: strike!(poison::parked_order), strikes: 1, repeats: false },
-    Control { guard: "register-before-read", settings: &[steps::SLOW_LOOK], strike: strike!(members::let_be), strikes: 3, repeats: false },
+    Control { guard: "register-before-read", settings: &[steps::SLOW_LOOK], strike: strike!(members::reserve_late), strikes: 3, repeats: false },
     Control { guard: "relay-election", settings: &[], strike: strike!(members::let_be), strikes: 3, repeats: true },
     Control { guard: "unsent-rows-reading", settings: &[], strike: strike!(time::late_commit, Duration::from_secs(3)), strikes: 1, repeats: false },
 ];

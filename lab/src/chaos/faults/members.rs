@@ -35,6 +35,21 @@ pub async fn let_be(scene: &Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Nothing is reserved for a while, and then all of it. Who looks slowly at a new order meanwhile (`steps::SLOW_LOOK`), for the first time or
+/// again since there was nothing to see yet, finds it PENDING, and it changes before the look is over.
+pub async fn reserve_late(scene: &Scene) -> anyhow::Result<()> {
+    let copies = scene.programs.labels_of("stock-reservation");
+    for copy in &copies {
+        scene.programs.pause(copy, true);
+    }
+    scene.note();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for copy in &copies {
+        scene.programs.pause(copy, false);
+    }
+    Ok(())
+}
+
 /// A second copy of each consumer goes away, for a moment or for longer than its session, and comes back.
 pub async fn come_and_go(scene: &Scene) -> anyhow::Result<()> {
     let role = scene.one_of(&["stock-reservation", "order-saga", "projector"])?;
