@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::programs;
+use super::steps::ONE_LOOK_AND_A_HALF;
 use crate::chaos::scene::Scene;
 use crate::host::Deadline;
 
@@ -43,7 +44,7 @@ pub async fn reserve_late(scene: &Scene) -> anyhow::Result<()> {
         scene.programs.pause(copy, true);
     }
     scene.note();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(ONE_LOOK_AND_A_HALF).await;
     for copy in &copies {
         scene.programs.pause(copy, false);
     }

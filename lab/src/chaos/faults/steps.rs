@@ -14,6 +14,8 @@ const SLOW: Duration = Duration::from_secs(5);
 /// A first look that takes long enough for an order to change within it, on a slow machine too. With it the guard is
 /// tried, and its control shown to fail without the guard.
 pub const SLOW_LOOK: (&str, &str) = ("FAILPOINTS", "live.read=sleep:2s");
+/// Longer than one slow look and shorter than two: what is held back so long happens within the first, or within the second.
+pub const ONE_LOOK_AND_A_HALF: Duration = Duration::from_secs(3);
 
 /// A program, and the step at which it dies, as `FAILPOINTS` writes it; the passage is drawn.
 type Point = (&'static str, &'static str);
