@@ -3,10 +3,10 @@
 //! Who finds a lane full waits a moment and is then refused. So what is accepted stays quick however much is asked, and who is
 //! refused knows at once. Subscriptions run in no lane: they mostly wait, and have bounds of their own.
 //!
-//! A crowd that comes at once is served one after the other. But where a lane stays full, waiting serves nobody any sooner, and all
-//! who wait do so in vain or for long; then they wait hardly at all. That is controlled delay: of `CoDel` (RFC 8289) the difference
+//! A crowd that comes at once is served one after the other. But where many are refused though they wait, waiting serves nobody any
+//! sooner and costs what others could be served with; then nobody waits. That is controlled delay: of `CoDel` (RFC 8289) the difference
 //! between a queue that empties and one that stands, and of Facebook's "Fail at Scale" (ACM Queue 13.8) that a server's queue
-//! needs two times only. That a lane stays full is seen by who finds it so, again and again.
+//! needs two times only, of which the shorter one is none here.
 //!
 //! A query that waits for a version leaves its lane meanwhile. It is in the lane or among those that are away, as long as it runs.
 
@@ -22,14 +22,13 @@ use crate::graphql::error::ApiError;
 
 /// How long an operation may wait for a lane. Half of the 50 ms after which who is refused should know it: the rest is for all else.
 const PATIENCE: Duration = Duration::from_millis(25);
-/// The same for a lane that has been full for a [`MOMENT`].
-const HARDLY: Duration = Duration::from_millis(5);
 /// How long an operation may wait to come back into its lane: it has its answer almost.
 const COMING_BACK: Duration = Duration::from_millis(100);
-/// How long a lane may be full before it counts as one that stays so: the interval of `CoDel`, a round trip for most.
-const MOMENT: Duration = Duration::from_millis(100);
-/// A lane stays full as long as it is found so at least this often. Longer than anybody waits in it.
-const AGAIN_WITHIN: Duration = MOMENT.saturating_mul(2);
+/// How long it is counted how many are refused: the interval of `CoDel`, a round trip for most.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// If of so many who came in an [`INTERVAL`] one was refused, nobody waits in the next one. Where nobody waits, a lane of 32 that is
+/// asked as much as it can do refuses one of eight (Erlang's formula B): who comes next may wait again.
+const ONE_OF: u32 = 4;
 /// So many may wait for each that may be in a lane: a bound on memory, since those who wait leave soon.
 const WAITING: usize = 16;
 /// So many may be away for each that may be in a lane. What else their documents ask goes on without them, so they are bounded too.
@@ -46,19 +45,22 @@ pub struct Lanes {
 #[derive(Debug, Clone)]
 struct Lane {
     free: Arc<Semaphore>,
-    full: Arc<Full>,
+    refusals: Arc<Refusals>,
     waiting: Places,
     away: Places,
 }
 
-/// The time in which a lane was found full again and again, if it ever was.
-#[derive(Debug, Default)]
-struct Full(Mutex<Option<Stretch>>);
+/// How many of those who come to a lane are refused.
+#[derive(Debug)]
+struct Refusals(Mutex<Interval>);
 
-#[derive(Debug, Clone, Copy)]
-struct Stretch {
+#[derive(Debug)]
+struct Interval {
     since: Instant,
-    last: Instant,
+    came: u32,
+    refused: u32,
+    /// Whether in the interval before it many were refused.
+    after_many: bool,
 }
 
 /// An operation's place in a lane; given back when the last of its clones, which share it, is dropped.
@@ -112,7 +114,7 @@ impl Lane {
     fn new(at_once: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(at_once)),
-            full: Arc::default(),
+            refusals: Arc::new(Refusals::none()),
             waiting: Places::new(at_once.saturating_mul(WAITING)),
             away: Places::new(at_once.saturating_mul(AWAY)),
         }
@@ -131,17 +133,13 @@ impl Lane {
 
     /// One of its places, for who comes to it.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Some(permit);
+        let may_wait = self.refusals.one_comes();
+        let mut permit = Arc::clone(&self.free).try_acquire_owned().ok();
+        if permit.is_none() && may_wait {
+            permit = self.permit_within(PATIENCE).await;
         }
-        let patience = if self.full.found() < MOMENT {
-            PATIENCE
-        } else {
-            HARDLY
-        };
-        let permit = self.permit_within(patience).await;
         if permit.is_none() {
-            self.full.found();
+            self.refusals.one_is_refused();
         }
         permit
     }
@@ -153,16 +151,49 @@ impl Lane {
     }
 }
 
-impl Full {
-    /// Somebody finds the lane full, or has waited for it in vain. For how long that has been so.
-    fn found(&self) -> Duration {
-        let now = Instant::now();
-        let mut stretch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = stretch
-            .filter(|it| now.saturating_duration_since(it.last) <= AGAIN_WITHIN)
-            .map_or(now, |it| it.since);
-        *stretch = Some(Stretch { since, last: now });
-        now.saturating_duration_since(since)
+impl Refusals {
+    fn none() -> Self {
+        Self(Mutex::new(Interval::after(false)))
+    }
+
+    /// Somebody comes to the lane; whether it may wait there: few were refused of late.
+    fn one_comes(&self) -> bool {
+        let mut interval = self.now();
+        interval.came += 1;
+        !interval.after_many
+    }
+
+    /// Somebody is refused.
+    fn one_is_refused(&self) {
+        self.now().refused += 1;
+    }
+
+    /// The interval of the moment.
+    fn now(&self) -> MutexGuard<'_, Interval> {
+        let mut interval = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = interval.since.elapsed();
+        if age >= INTERVAL {
+            // If it is that old, nobody came for a whole one.
+            let many = age < 2 * INTERVAL && interval.has_many();
+            *interval = Interval::after(many);
+        }
+        interval
+    }
+}
+
+impl Interval {
+    fn after(after_many: bool) -> Self {
+        Self {
+            since: Instant::now(),
+            came: 0,
+            refused: 0,
+            after_many,
+        }
+    }
+
+    /// Whether many of those who came were refused.
+    fn has_many(&self) -> bool {
+        self.refused > 0 && self.refused.saturating_mul(ONE_OF) >= self.came
     }
 }
 
@@ -257,36 +288,51 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_a_lane_stays_full_who_is_refused_knows_it_soon_until_it_is_found_full_no_more() {
-        let lanes = lanes(8);
-        let mut inside = Vec::new();
-        for _ in 0..8 {
-            inside.push(lanes.enter(QUERY).await.expect("a place"));
-        }
-        let refused_after = async |patience: Duration| {
+    async fn where_many_are_refused_nobody_waits_until_nobody_comes_for_a_while() {
+        let lanes = lanes(1);
+        let inside = lanes.enter(QUERY).await.expect("a place");
+        let refused_after = async || {
             let begun = Instant::now();
             assert!(lanes.enter(QUERY).await.is_none());
-            let more = begun.elapsed().checked_sub(patience);
-            more.is_some_and(|more| more <= Duration::from_millis(1)) // as exact as the clock
+            begun.elapsed()
         };
         let full_since = Instant::now();
-        while full_since.elapsed() < MOMENT {
-            assert!(refused_after(PATIENCE).await);
+        while full_since.elapsed() < INTERVAL {
+            assert!(refused_after().await >= PATIENCE);
         }
-        for _ in 0..10 {
-            assert!(refused_after(HARDLY).await);
+        for _ in 0..100 {
+            assert!(refused_after().await.is_zero());
+            tokio::time::sleep(INTERVAL / 10).await;
         }
-        // Who is served now and then is no sign of calm.
-        inside.pop();
-        inside.push(lanes.enter(QUERY).await.expect("a place"));
-        assert!(refused_after(HARDLY).await);
-        // That nobody finds it full is one.
-        tokio::time::sleep(AGAIN_WITHIN + Duration::from_millis(2)).await;
-        let full_again_since = Instant::now();
-        while full_again_since.elapsed() < MOMENT {
-            assert!(refused_after(PATIENCE).await);
+        assert!(lanes.enter(MUTATION).await.is_some(), "the other lane");
+        tokio::time::sleep(2 * INTERVAL).await;
+        assert!(refused_after().await >= PATIENCE);
+        drop(inside);
+        assert!(lanes.enter(QUERY).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_may_wait_if_fewer_than_one_of_four_were_refused_before() {
+        let refusals = Refusals::none();
+        assert!(refusals.one_comes());
+        for (came, refused, may_wait) in [
+            (100, 0, true),
+            (100, 24, true),
+            (100, 25, false),
+            (100, 100, false),
+            (100, 24, true),
+            (1, 1, false),
+            (1, 0, true),
+        ] {
+            for _ in 1..came {
+                refusals.one_comes();
+            }
+            for _ in 0..refused {
+                refusals.one_is_refused();
+            }
+            tokio::time::advance(INTERVAL).await;
+            assert_eq!(refusals.one_comes(), may_wait, "{refused} of {came}");
         }
-        assert!(refused_after(HARDLY).await);
     }
 
     #[tokio::test(start_paused = true)]
