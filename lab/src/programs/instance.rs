@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 use tokio::process::{Child, Command};
 
-use super::Settings;
+use super::{API, Settings};
 
 /// The pause before a program that died is started again.
 const RESTART: Duration = Duration::from_millis(100);
@@ -20,6 +20,8 @@ const RESTART: Duration = Duration::from_millis(100);
 const RESTART_FAILING: Duration = Duration::from_secs(1);
 /// How often one that is to stay away is looked at.
 const AWAY: Duration = Duration::from_millis(50);
+/// Becomes a program whose session has three shares of the processors. Each step of this "nice" value is a quarter more: 1.25^5 = 3.05.
+const THREE_SHARES: &str = r#"{ echo -5 >/proc/self/autogroup; } 2>/dev/null; exec "$0" "$@""#;
 /// SIGKILL, with which a program ends that was told to kill itself.
 const KILLED: i32 = 9;
 
@@ -106,8 +108,8 @@ impl Instance {
             .append(true)
             .create(true)
             .open(&self.log)?;
-        let mut command = Command::new(&self.binary);
-        if self.program == "api" {
+        let mut command = in_a_session(self.program, &self.binary);
+        if self.program == API {
             command.arg("serve");
         }
         let own = {
@@ -120,7 +122,6 @@ impl Instance {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .process_group(0) // Ctrl-C is for the lab, which then stops them itself
             .kill_on_drop(true);
         let child = command.spawn()?;
         if let (Some(file), Some(pid)) = (&self.note, child.id()) {
@@ -128,6 +129,22 @@ impl Instance {
         }
         Ok(child)
     }
+}
+
+/// A program in a session of its own: Ctrl-C is for the lab, which then stops them itself, and Linux shares the processors out by session.
+/// The API has three shares of them, as in the compose file, where the lab may give them. The program is the process that is started.
+fn in_a_session(program: &str, binary: &Path) -> Command {
+    if !cfg!(target_os = "linux") {
+        let mut command = Command::new(binary);
+        command.process_group(0);
+        return command;
+    }
+    let mut command = Command::new("setsid");
+    if program == API {
+        command.args(["sh", "-c", THREE_SHARES]);
+    }
+    command.arg(binary);
+    command
 }
 
 /// Notes a process as `lab/engines/daemon.sh` does: its id, and when it was started.

@@ -12,6 +12,7 @@ mod mix;
 mod options;
 mod report;
 mod scene;
+mod share;
 mod tally;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use self::aftermath::QUIET_BOUND;
 use self::generator::{Load, offer};
 use self::report::{Cores, Measured, Report, Step, best, cores};
 use self::scene::Scene;
+use self::share::Favoured;
 use self::tally::Tally;
 use crate::clock::own_cpu;
 use crate::limit;
@@ -37,10 +39,10 @@ pub use options::Options;
 
 /// `PAYMENT_TIMEOUT`: nothing is called off.
 const PAYMENT_TIMEOUT: &str = "2h";
-/// How many clients there are on the way to the peak, one number after the other.
-const CLIENTS: [usize; 7] = [4, 8, 16, 32, 64, 128, 256];
+/// How many clients ask on the way to the peak, one number after the other. On two processors 32 queries run at once.
+const CLIENTS: [usize; 4] = [8, 32, 128, 512];
 /// How long everything is warmed up.
-const WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_secs(10);
 /// How many times the peak a storm is.
 const STORM: f64 = 3.0;
 /// What part of the peak is calm.
@@ -61,6 +63,7 @@ pub async fn bench(options: &Options) -> anyhow::Result<bool> {
     let _ = std::fs::remove_file(&file);
     let plan = Plan::new(PAYMENT_TIMEOUT, target()?.join("overload-logs"));
     let progress = Progress::start();
+    let _favoured = Favoured::begin();
     let measured = in_a_shop("overload", &plan, &progress, async |site, programs| {
         measure(options, site, programs, &progress).await
     });
@@ -80,8 +83,8 @@ async fn measure(
     let journal = Journal::default();
     let shop = Shop::new(&programs.api.to_string(), journal.clone())?;
     let scene = Arc::new(Scene::fill(&shop, programs.api, progress).await?);
-    let ways = ways_to_the_peak(&scene, options.step(), progress).await?;
-    let steps: Vec<Step> = ways.iter().map(|(_, step)| step.clone()).collect();
+    let mut tallies = Vec::new();
+    let steps = look_for_the_peak(&scene, options, site, progress, &mut tallies).await?;
     let clients = best(&steps).context("nothing was served")?.clients;
 
     // What is ordered in a few seconds the consumers do later. A peak is what lasts as long as the storm, with them beside it.
@@ -103,12 +106,13 @@ async fn measure(
     let doing = format!("the storm, {offered:.0} requests a second");
     let storm = offer(&scene, Load::Open(offered), options.storm, progress, &doing).await?;
     let cores = usage.until_now(programs)?;
+    let session = programs.process("api").and_then(share::of);
 
     tokio::time::sleep(RECOVERY).await;
     let doing = "after the storm";
     let after = offer(&scene, Load::Open(rate), calm, progress, doing).await?;
 
-    let mut tallies: Vec<&Tally> = ways.iter().map(|(tally, _)| tally).collect();
+    let mut tallies: Vec<&Tally> = tallies.iter().collect();
     tallies.extend([&held, &before, &storm, &after]);
     let aftermath = aftermath::look(&scene, site, programs, &journal, &tallies, progress).await?;
     Ok(Measured {
@@ -119,39 +123,30 @@ async fn measure(
         storm,
         after,
         cores,
+        session,
         aftermath,
     })
 }
 
-/// Asks with more and more clients. Out: each number of them, after a warm-up that does not count among the steps.
-async fn ways_to_the_peak(
+/// Asks with more and more clients after a warm-up. Each begins when what the one before it ordered is done. Out: what became of it.
+async fn look_for_the_peak(
     scene: &Arc<Scene>,
-    step: Duration,
+    options: &Options,
+    site: &Site,
     progress: &Progress,
-) -> anyhow::Result<Vec<(Tally, Step)>> {
-    let mut ways: Vec<(Tally, Step)> = Vec::new();
-    let warm_up = offer(
-        scene,
-        Load::Closed(CLIENTS[1]),
-        WARM_UP,
-        progress,
-        "warming up",
-    );
-    let warm_up = warm_up.await?;
+    tallies: &mut Vec<Tally>,
+) -> anyhow::Result<Vec<Step>> {
+    let load = Load::Closed(CLIENTS[0]);
+    tallies.push(offer(scene, load, WARM_UP, progress, "warming up").await?);
+    let mut steps = Vec::new();
     for clients in CLIENTS {
-        let doing = format!("{clients} clients");
-        let tally = offer(scene, Load::Closed(clients), step, progress, &doing).await?;
-        let step = Step::new(clients, &tally);
-        ways.push((tally, step));
+        calm_down(site, progress).await?;
+        let (load, doing) = (Load::Closed(clients), format!("{clients} clients"));
+        let tally = offer(scene, load, options.step(), progress, &doing).await?;
+        steps.push(Step::new(clients, &tally));
+        tallies.push(tally);
     }
-    // Its orders are looked after too.
-    if let Some((first, _)) = ways.first_mut() {
-        first.orders.extend(warm_up.orders);
-        first.again.extend(warm_up.again);
-        first.unknown.extend(warm_up.unknown);
-        first.surprises.extend(warm_up.surprises);
-    }
-    Ok(ways)
+    Ok(steps)
 }
 
 /// Waits until what the consumers have to do is done: before the storm it is quiet.

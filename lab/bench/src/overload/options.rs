@@ -7,8 +7,8 @@ use shop_lab::site;
 
 /// How long a storm lasts unless it is said.
 const SECONDS: u64 = 60;
-/// How long each number of clients is looked at on the way to the peak, at least and at most.
-const STEP: (u64, u64) = (2, 5);
+/// So many times as long lasts the storm as each step on the way to the peak.
+const STEPS: u32 = 4;
 /// How long the calm before and after the storm is looked at, at most.
 const CALM: u64 = 15;
 
@@ -40,7 +40,7 @@ impl Options {
 
     /// How long each number of clients is looked at.
     pub(super) fn step(&self) -> Duration {
-        Duration::from_secs((self.storm.as_secs() / 12).clamp(STEP.0, STEP.1))
+        self.storm / STEPS
     }
 
     /// How long the calm is looked at.
@@ -60,8 +60,11 @@ mod tests {
     #[test]
     fn a_short_storm_has_short_steps() {
         let (long, short) = (read(None).expect("60"), read(Some("10")).expect("10"));
-        assert_eq!((long.step().as_secs(), long.calm().as_secs()), (5, 15));
-        assert_eq!((short.step().as_secs(), short.calm().as_secs()), (2, 10));
+        assert_eq!((long.step().as_secs(), long.calm().as_secs()), (15, 15));
+        assert_eq!(
+            (short.step().as_millis(), short.calm().as_secs()),
+            (2_500, 10)
+        );
     }
 
     #[test]

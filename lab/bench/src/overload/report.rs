@@ -75,6 +75,8 @@ pub(super) struct Measured {
     pub after: Tally,
     /// Processor time in the storm.
     pub cores: Cores,
+    /// What share of the processors the API's session has.
+    pub session: Option<String>,
     /// What became of the orders.
     pub aftermath: Aftermath,
 }
@@ -109,6 +111,8 @@ pub(super) struct Report {
     pub served: f64,
     /// Processor time in the storm.
     pub cores: Cores,
+    /// What share of the processors the API's session has.
+    pub session: Option<String>,
     #[serde(skip)]
     text: String,
 }
@@ -126,6 +130,7 @@ impl Report {
             storm_seconds: measured.storm.lasting.as_secs_f64(),
             served: measured.storm.rate(),
             cores: measured.cores,
+            session: measured.session.clone(),
         }
     }
 
@@ -229,7 +234,8 @@ fn text(measured: &Measured, goals: &[Goal]) -> String {
     let Cores { generator, api } = measured.cores;
     let _ = writeln!(
         text,
-        "\nin the storm the generator took {generator:.2} cores, the API {api:.2}"
+        "\nin the storm the generator took {generator:.2} cores, the API {api:.2}; its session: {}",
+        measured.session.as_deref().unwrap_or("-")
     );
     let Aftermath {
         orders,
@@ -348,6 +354,7 @@ mod tests {
                 generator: 0.1,
                 api: 1.0,
             },
+            session: None,
             aftermath: Aftermath::default(),
         }
     }
