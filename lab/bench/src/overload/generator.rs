@@ -1,7 +1,8 @@
 //! Offers load from one thread: it has the same cores as what it measures, and has to leave them alone.
 //!
 //! A closed loop asks again as soon as it is answered, so a slow server is asked less. An open loop asks by the clock, as a crowd of
-//! strangers does: what is due is sent, whatever became of what was sent before.
+//! strangers does: what is due is sent, whatever became of what was sent before. Both ask over the connections of a crowd, of which the
+//! one that rested longest is the next: few that are used all the time cost the server less, and would be no measure for the other.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -24,6 +25,8 @@ use super::tally::{Tally, micros};
 
 /// How often an open loop looks what is due.
 const TICK: Duration = Duration::from_millis(1);
+/// How many connections a closed loop has.
+const CROWD: usize = 2_000;
 /// How many connections an open loop has, at least and at most; in between a second's worth of requests.
 const CONNECTIONS: (usize, usize) = (256, 6_000);
 /// How long opening all of them may take.
@@ -34,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How requests come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Load {
-    /// So many clients, each of which asks again as soon as it is answered.
+    /// So many requests at a time, each of which is followed by another as soon as it is answered.
     Closed(usize),
     /// So many requests a second.
     Open(f64),
@@ -183,20 +186,26 @@ impl Desk {
     }
 }
 
-/// Clients that ask again and again. Out: how long.
-async fn closed(desk: &Rc<Desk>, clients: usize, lasting: Duration) -> anyhow::Result<Duration> {
-    let mut lines = Vec::new();
-    for _ in 0..clients {
-        lines.push(Line::open(desk.scene.address).await?);
-    }
+/// So many requests at a time, over and over. Out: how long.
+async fn closed(desk: &Rc<Desk>, at_a_time: usize, lasting: Duration) -> anyhow::Result<Duration> {
+    let lines = timeout(OPENING, async {
+        let mut lines = VecDeque::new();
+        for _ in 0..CROWD.max(at_a_time) {
+            lines.push_back(Some(Line::open(desk.scene.address).await?));
+        }
+        anyhow::Ok(lines)
+    });
+    let lines = lines.await.context("the connections take too long")??;
+    let resting = Rc::new(RefCell::new(lines));
     let begun = Instant::now();
     let mut asking = JoinSet::new();
-    for line in lines {
-        let desk = Rc::clone(desk);
+    for _ in 0..at_a_time {
+        let (desk, resting) = (Rc::clone(desk), Rc::clone(&resting));
         asking.spawn_local(async move {
-            let mut line = Some(line);
             while begun.elapsed() < lasting {
+                let mut line = resting.borrow_mut().pop_front().flatten();
                 desk.exchange(&mut line).await;
+                resting.borrow_mut().push_back(line);
             }
         });
     }
