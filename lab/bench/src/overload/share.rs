@@ -34,12 +34,10 @@ impl Drop for Favoured {
 
 /// The share of a process's session as Linux says it; none where sessions have no shares.
 pub(super) fn of(process: i32) -> Option<String> {
-    let session = std::fs::read_to_string(file(process)).ok()?;
+    let session = std::fs::read_to_string(file(&process.to_string())).ok()?;
     Some(session.trim().to_owned())
 }
 
-fn file(process: impl ToString) -> PathBuf {
-    Path::new("/proc")
-        .join(process.to_string())
-        .join("autogroup")
+fn file(process: &str) -> PathBuf {
+    Path::new("/proc").join(process).join("autogroup")
 }
