@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
@@ -65,7 +66,7 @@ impl Servers {
             Server::Postgres,
             Server::Ferretdb,
         ] {
-            servers.pid(server)?;
+            servers.running(server)?;
         }
         Ok(servers)
     }
@@ -80,7 +81,7 @@ impl Servers {
     /// # Errors
     /// If it does not run.
     pub fn kill(&self, server: Server) -> anyhow::Result<()> {
-        Ok(kill_process(self.pid(server)?, Signal::KILL)?)
+        Ok(kill_process(self.running(server)?, Signal::KILL)?)
     }
 
     /// Asks a server to stop.
@@ -88,27 +89,33 @@ impl Servers {
     /// # Errors
     /// If it does not run.
     pub fn terminate(&self, server: Server) -> anyhow::Result<()> {
-        Ok(kill_process(self.pid(server)?, Signal::TERM)?)
+        Ok(kill_process(self.running(server)?, Signal::TERM)?)
     }
 
     /// Whether a server runs.
     pub fn runs(&self, server: Server) -> bool {
-        self.pid(server).is_ok()
+        self.running(server).is_ok()
     }
 
-    /// Stops a server in its tracks, or lets it go on. `PostgreSQL` is one process per connection: all of them.
+    /// Stops a server in its tracks, or lets it go on; false if it does not run, since another fault has just killed it.
+    /// `PostgreSQL` is one process per connection: all of them.
     ///
     /// # Errors
-    /// If it does not run.
-    pub fn pause(&self, server: Server, paused: bool) -> anyhow::Result<()> {
+    /// If it was not started for this suite, or can not be told.
+    pub fn pause(&self, server: Server, paused: bool) -> anyhow::Result<bool> {
         let signal = if paused { Signal::STOP } else { Signal::CONT };
-        let pid = self.pid(server)?;
-        kill_process(pid, signal)?;
+        let Some(pid) = self.pid(server)? else {
+            return Ok(false);
+        };
+        match kill_process(pid, signal) {
+            Err(Errno::SRCH) => return Ok(false),
+            told => told?,
+        }
         for child in children(pid)? {
             // One that has ended meanwhile needs no signal.
             let _ = kill_process(child, signal);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Starts what does not run, and waits until all answer.
@@ -132,22 +139,26 @@ impl Servers {
         Ok(())
     }
 
-    /// The process of a server, from the note that `lab/engines/daemon.sh` keeps: its id, and when it was started.
-    fn pid(&self, server: Server) -> anyhow::Result<Pid> {
+    /// The process of a server that has to run.
+    fn running(&self, server: Server) -> anyhow::Result<Pid> {
+        let pid = self.pid(server)?;
+        pid.with_context(|| format!("{} does not run", server.word()))
+    }
+
+    /// The process of a server if it runs, from the note that `lab/engines/daemon.sh` keeps: its id, and when it was started.
+    fn pid(&self, server: Server) -> anyhow::Result<Option<Pid>> {
         let word = server.word();
         let file = self.notes.join(format!("{word}.pid"));
         let note = std::fs::read_to_string(&file)
             .with_context(|| format!("{word} was not started for this suite"))?;
         let mut words = note.split_whitespace();
         let pid: i32 = words.next().context("an empty note")?.parse()?;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .with_context(|| format!("{word} does not run"))?;
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            return Ok(None);
+        };
         let (state, since) = state_and_start(&stat).context("a strange /proc")?;
-        ensure!(
-            words.next() == Some(since) && state != "Z",
-            "{word} does not run"
-        );
-        Pid::from_raw(pid).with_context(|| format!("{pid} is no process"))
+        let runs = words.next() == Some(since) && state != "Z";
+        Ok(Pid::from_raw(pid).filter(|_| runs))
     }
 }
 
@@ -184,5 +195,29 @@ mod tests {
     fn a_name_with_brackets_does_not_shift_the_fields() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 4711 99 3";
         assert_eq!(state_and_start(stat), Some(("S", "4711")));
+    }
+
+    #[test]
+    fn what_was_killed_meanwhile_is_neither_stopped_nor_let_go_on() -> anyhow::Result<()> {
+        let notes = std::env::temp_dir().join(format!("servers-{}", std::process::id()));
+        std::fs::create_dir_all(&notes)?;
+        let servers = Servers {
+            engines: PathBuf::new(),
+            notes: notes.clone(),
+        };
+        let mut server = std::process::Command::new("cat")
+            .stdin(Stdio::piped()) // it ends with this test, whatever becomes of that
+            .spawn()?;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.id()))?;
+        let (_, since) = state_and_start(&stat).context("a strange /proc")?;
+        let note = format!("{} {since}\n", server.id());
+        std::fs::write(notes.join("mysql.pid"), note)?;
+
+        assert!(servers.pause(Server::Mysql, true)?);
+        servers.kill(Server::Mysql)?;
+        server.wait()?;
+        assert!(!servers.pause(Server::Mysql, false)?);
+        assert!(!servers.pause(Server::Mysql, true)?);
+        Ok(std::fs::remove_dir_all(notes)?)
     }
 }

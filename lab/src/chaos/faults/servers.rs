@@ -31,10 +31,13 @@ pub async fn kill(scene: &Scene, server: Server) -> anyhow::Result<()> {
 
 /// SIGSTOP: connections stay open, nothing answers.
 pub async fn pause(scene: &Scene, server: Server) -> anyhow::Result<()> {
-    scene.world.servers.pause(server, true)?;
+    if !scene.world.servers.pause(server, true)? {
+        return Ok(()); // another fault has just killed it: the next one, then
+    }
     scene.note();
     tokio::time::sleep(scene.some_millis(1_500..4_000)).await;
-    scene.world.servers.pause(server, false)
+    scene.world.servers.pause(server, false)?;
+    Ok(())
 }
 
 /// An orderly stop and start.
