@@ -11,7 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use shop_core::events::TraceParent;
 
 use super::rate::Caller;
-use super::{Edge, PATH, trace_of};
+use super::refusal::NotRun;
+use super::{Edge, EdgeState, PATH, trace_of};
 use crate::graphql::error::{ApiError, dress, server_error};
 use crate::identity::{Denied, Identity, in_header};
 
@@ -19,7 +20,7 @@ use crate::identity::{Denied, Identity, in_header};
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Lets a request pass with its [`Identity`] in its extensions, or answers why not.
-pub async fn guard(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+pub async fn guard(State(edge): EdgeState, mut request: Request, next: Next) -> Response {
     match identify(&edge, request.headers()).await {
         Ok(identity) => {
             let user = identity.caller().user;
@@ -52,7 +53,7 @@ fn is_upgrade(request: &Request) -> bool {
 pub fn refuse(denied: Denied, trace: &TraceParent) -> Response {
     let mut error = server_error(ApiError::Unauthenticated(denied));
     dress(&mut error, trace);
-    let body = Json(serde_json::json!({ "errors": [error] }));
+    let body = Json(NotRun::from(&error));
     if denied == Denied::Unavailable {
         let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
         return (StatusCode::SERVICE_UNAVAILABLE, retry, body).into_response();

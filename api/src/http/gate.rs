@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use shop_core::runtime::settings::EdgeSettings;
 
 use super::execute::coded;
+use super::refusal::NotRun;
 use super::trace_of;
 use crate::graphql::error::{code, dress};
 
@@ -95,7 +96,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
         Err((status, problem)) => {
             let mut error = coded(code::BAD_REQUEST, ServerError::new(problem, None));
             dress(&mut error, &trace_of(request.headers()));
-            (status, axum::Json(serde_json::json!({ "errors": [error] }))).into_response()
+            (status, axum::Json(NotRun::from(&error))).into_response()
         }
     }
 }

@@ -63,7 +63,6 @@ use crate::identity::Verifier;
 const PATH: &str = "/graphql";
 
 /// What the handlers work with.
-#[derive(Clone)]
 struct Edge {
     engine: Engine,
     verifier: Verifier,
@@ -86,7 +85,7 @@ pub fn router(
     settings: &EdgeSettings,
 ) -> Router {
     let engine = engine.at_once(&settings.http);
-    let edge = Edge {
+    let edge = Arc::new(Edge {
         operations: Operations::new(engine.clone(), settings),
         sockets: Halls::new(settings.sockets, settings.sockets_per_user),
         streams: Streams::default(),
@@ -95,7 +94,7 @@ pub fn router(
         engine,
         verifier,
         shutdown: shutdown.clone(),
-    };
+    });
     let tasks = edge.engine.tasks().clone();
     let graphql = Router::new()
         .route(PATH, routing::get(get::graphql).post(post::graphql))
@@ -106,7 +105,10 @@ pub fn router(
                 .post(stream::begin)
                 .delete(stream::end),
         )
-        .route_layer(middleware::from_fn_with_state(edge.clone(), admit::guard))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&edge),
+            admit::guard,
+        ))
         .layer(middleware::from_fn_with_state(
             Rates::new(&settings.http),
             rate::guard,
@@ -180,5 +182,5 @@ fn word_of(method: &axum::http::Method) -> &'static str {
     }
 }
 
-/// Handlers get the [`Edge`] like this.
-type EdgeState = State<Edge>;
+/// Handlers get the [`Edge`] like this: a layer clones its state for each request.
+type EdgeState = State<Arc<Edge>>;

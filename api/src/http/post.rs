@@ -12,7 +12,7 @@ use super::body::Body;
 use super::events::{self, EVENT_STREAM};
 use super::execute::{Answer, coded};
 use super::rate::Caller;
-use super::refusal;
+use super::refusal::{self, NotRun};
 use super::sent::Sent;
 use super::{Edge, EdgeState, trace_of};
 use crate::graphql::error::{code, dress};
@@ -136,15 +136,8 @@ fn render(
     let mut rendered = if answer.ran {
         GraphQLResponse::from(answer.response).into_response()
     } else {
-        // What was not run has errors and no data, not even null.
-        let async_graphql::Response {
-            errors, extensions, ..
-        } = answer.response;
-        let mut body = serde_json::json!({ "errors": errors });
-        if !extensions.is_empty() {
-            body["extensions"] = serde_json::json!(extensions);
-        }
-        Json(body).into_response()
+        let not_run = &answer.response;
+        Json(NotRun::new(&not_run.errors, &not_run.extensions)).into_response()
     };
     *rendered.status_mut() = status;
     let headers = rendered.headers_mut();

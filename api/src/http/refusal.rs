@@ -1,18 +1,45 @@
 //! Refusals that are about the server or the client, and not about what is asked: they have a status of their own, whatever the
 //! media type, and say when to come back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_graphql::ServerError;
+use async_graphql::{ServerError, Value};
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 use shop_core::events::TraceParent;
 
 use crate::graphql::error::{ApiError, dress, server_error};
 
 /// After how long a full server may be tried again.
 const OVERLOADED_FOR: Duration = Duration::from_secs(1);
+
+/// The body of an answer to what was not run: errors and no data, not even null.
+#[derive(Debug, Serialize)]
+pub struct NotRun<'a> {
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<&'a BTreeMap<String, Value>>,
+}
+
+impl<'a> NotRun<'a> {
+    /// With what is said besides the errors, if anything is.
+    pub fn new(errors: &'a [ServerError], extensions: &'a BTreeMap<String, Value>) -> Self {
+        let extensions = Some(extensions).filter(|extensions| !extensions.is_empty());
+        Self { errors, extensions }
+    }
+}
+
+impl<'a> From<&'a ServerError> for NotRun<'a> {
+    fn from(error: &'a ServerError) -> Self {
+        Self {
+            errors: std::slice::from_ref(error),
+            extensions: None,
+        }
+    }
+}
 
 /// The status of such a refusal, and how long to wait.
 pub fn status_of(errors: &[ServerError]) -> Option<(StatusCode, Duration)> {
@@ -35,7 +62,7 @@ pub fn answer(error: ApiError, trace: &TraceParent) -> Response {
     dress(&mut error, trace);
     let refused = status_of(std::slice::from_ref(&error));
     let (status, wait) = refused.unwrap_or((StatusCode::BAD_REQUEST, Duration::ZERO));
-    let body = Json(serde_json::json!({ "errors": [error] }));
+    let body = Json(NotRun::from(&error));
     let mut response = (status, body).into_response();
     say_when(response.headers_mut(), wait);
     response

@@ -1,6 +1,7 @@
 //! The body of a request, read within bounds of size and time.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
@@ -15,10 +16,10 @@ use super::Edge;
 /// What a client sent, or the status to answer and what is wrong.
 pub struct Sent(pub Result<Bytes, (StatusCode, String)>);
 
-impl FromRequest<Edge> for Sent {
+impl FromRequest<Arc<Edge>> for Sent {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, edge: &Edge) -> Result<Self, Infallible> {
+    async fn from_request(request: Request, edge: &Arc<Edge>) -> Result<Self, Infallible> {
         let http = &edge.settings.http;
         let read = read(request.into_body(), http.body_bytes);
         Ok(Self(tokio::select! {

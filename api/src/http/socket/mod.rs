@@ -46,7 +46,7 @@ const RETRY_AFTER: &str = "5";
 
 /// Upgrades, or says why not.
 pub fn upgrade(
-    edge: Edge,
+    edge: Arc<Edge>,
     identity: Option<Identity>,
     headers: &HeaderMap,
     caller: Caller,
