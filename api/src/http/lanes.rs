@@ -6,7 +6,8 @@
 //! A crowd that comes at once is served one after the other. But where many are refused though they wait, waiting serves nobody any
 //! sooner and costs what others could be served with; then nobody waits. That is controlled delay: of `CoDel` (RFC 8289) the difference
 //! between a queue that empties and one that stands, and of Facebook's "Fail at Scale" (ACM Queue 13.8) that a server's queue
-//! needs two times only, of which the shorter one is none here.
+//! needs two times only, of which the shorter one is none here. Meanwhile mutations have fewer places: where all are always taken,
+//! more of them serve nobody sooner.
 //!
 //! A query that waits for a version leaves its lane meanwhile. It is in the lane or among those that are away, as long as it runs.
 
@@ -24,11 +25,18 @@ use crate::graphql::error::ApiError;
 const PATIENCE: Duration = Duration::from_millis(25);
 /// How long an operation may wait to come back into its lane: it has its answer almost.
 const COMING_BACK: Duration = Duration::from_millis(100);
-/// How long it is counted how many are refused: the interval of `CoDel`, a round trip for most.
+/// How long it is counted how many are refused: the interval of `CoDel`, a round trip for most. If they were many, nobody waits in the
+/// next one.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// If of so many who came in an [`INTERVAL`] one was refused, nobody waits in the next one. Where nobody waits, a lane of 32 that is
-/// asked as much as it can do refuses one of eight (Erlang's formula B): who comes next may wait again.
-const ONE_OF: u32 = 4;
+/// Of those who come so many are many, beside those whom a lane refuses that is asked just what it can do and lets nobody wait. So who
+/// comes after a storm may wait again.
+const MANY: f64 = 2.0;
+/// What part of those who come is many, at least, and at most: who is asked three times what it can do refuses two of three.
+const MANY_AT_LEAST: f64 = 0.25;
+const MANY_AT_MOST: f64 = 0.6;
+/// While many queries are refused there are so many of them for each mutation. As many mutations are served as with twice the places,
+/// each in half of the time, and more queries.
+const QUERIES_PER_MUTATION: usize = 4;
 /// So many may wait for each that may be in a lane: a bound on memory, since those who wait leave soon.
 const WAITING: usize = 16;
 /// So many may be away for each that may be in a lane. What else their documents ask goes on without them, so they are bounded too.
@@ -44,6 +52,7 @@ pub struct Lanes {
 /// A lane: who is in it, who waits for it, and who has left it for a while.
 #[derive(Debug, Clone)]
 struct Lane {
+    places: usize,
     free: Arc<Semaphore>,
     refusals: Arc<Refusals>,
     waiting: Places,
@@ -52,7 +61,11 @@ struct Lane {
 
 /// How many of those who come to a lane are refused.
 #[derive(Debug)]
-struct Refusals(Mutex<Interval>);
+struct Refusals {
+    /// What part of those who come is many.
+    many: f64,
+    interval: Mutex<Interval>,
+}
 
 #[derive(Debug)]
 struct Interval {
@@ -102,27 +115,33 @@ impl Lanes {
 
     /// A place in the lane of an operation; `None` if it is full and stays so.
     pub async fn enter(&self, kind: Option<OperationType>) -> Option<Slot> {
-        let lane = match kind {
-            Some(OperationType::Mutation) => &self.mutations,
-            _ => &self.queries,
-        };
-        lane.enter().await
+        match kind {
+            Some(OperationType::Mutation) if self.queries.refusals.are_many() => {
+                let at_once = self.queries.places.div_ceil(QUERIES_PER_MUTATION);
+                let empty = self.mutations.places.saturating_sub(at_once);
+                self.mutations.enter(empty).await
+            }
+            Some(OperationType::Mutation) => self.mutations.enter(0).await,
+            _ => self.queries.enter(0).await,
+        }
     }
 }
 
 impl Lane {
-    fn new(at_once: usize) -> Self {
+    fn new(places: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(at_once)),
-            refusals: Arc::new(Refusals::none()),
-            waiting: Places::new(at_once.saturating_mul(WAITING)),
-            away: Places::new(at_once.saturating_mul(AWAY)),
+            places,
+            free: Arc::new(Semaphore::new(places)),
+            refusals: Arc::new(Refusals::of(places)),
+            waiting: Places::new(places.saturating_mul(WAITING)),
+            away: Places::new(places.saturating_mul(AWAY)),
         }
     }
 
-    async fn enter(&self) -> Option<Slot> {
+    /// A place for who comes, if more than so many are empty; nobody waits for one that has to stay so.
+    async fn enter(&self, empty: usize) -> Option<Slot> {
         let state = State {
-            held: Held::Inside(self.permit().await?),
+            held: Held::Inside(self.permit(empty).await?),
             waits: 0,
         };
         Some(Slot(Arc::new(Seat {
@@ -131,10 +150,12 @@ impl Lane {
         })))
     }
 
-    /// One of its places, for who comes to it.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let may_wait = self.refusals.one_comes();
-        let mut permit = Arc::clone(&self.free).try_acquire_owned().ok();
+    async fn permit(&self, empty: usize) -> Option<OwnedSemaphorePermit> {
+        let may_wait = self.refusals.one_comes() && empty == 0;
+        let mut permit = None;
+        if self.free.available_permits() > empty {
+            permit = Arc::clone(&self.free).try_acquire_owned().ok();
+        }
         if permit.is_none() && may_wait {
             permit = self.permit_within(PATIENCE).await;
         }
@@ -152,8 +173,12 @@ impl Lane {
 }
 
 impl Refusals {
-    fn none() -> Self {
-        Self(Mutex::new(Interval::after(false)))
+    /// Those of a lane of so many places.
+    fn of(places: usize) -> Self {
+        Self {
+            many: (MANY * refused_at_capacity(places)).clamp(MANY_AT_LEAST, MANY_AT_MOST),
+            interval: Mutex::new(Interval::after(false)),
+        }
     }
 
     /// Somebody comes to the lane; whether it may wait there: few were refused of late.
@@ -163,6 +188,11 @@ impl Refusals {
         !interval.after_many
     }
 
+    /// Whether they were many of late.
+    fn are_many(&self) -> bool {
+        self.now().after_many
+    }
+
     /// Somebody is refused.
     fn one_is_refused(&self) {
         self.now().refused += 1;
@@ -170,11 +200,11 @@ impl Refusals {
 
     /// The interval of the moment.
     fn now(&self) -> MutexGuard<'_, Interval> {
-        let mut interval = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         let age = interval.since.elapsed();
         if age >= INTERVAL {
             // If it is that old, nobody came for a whole one.
-            let many = age < 2 * INTERVAL && interval.has_many();
+            let many = age < 2 * INTERVAL && interval.refused(self.many);
             *interval = Interval::after(many);
         }
         interval
@@ -191,10 +221,21 @@ impl Interval {
         }
     }
 
-    /// Whether many of those who came were refused.
-    fn has_many(&self) -> bool {
-        self.refused > 0 && self.refused.saturating_mul(ONE_OF) >= self.came
+    /// Whether such a part of those who came were refused.
+    fn refused(&self, part: f64) -> bool {
+        self.refused > 0 && f64::from(self.refused) >= part * f64::from(self.came)
     }
+}
+
+/// What part of those who come a lane of so many places refuses that is asked just what it can do and lets nobody wait: Erlang's
+/// formula B.
+fn refused_at_capacity(places: usize) -> f64 {
+    // With more of them it is less than is ever asked for.
+    let places = u32::try_from(places).unwrap_or(u32::MAX).min(1_000);
+    let load = f64::from(places);
+    (1..=places).fold(1.0, |refused, place| {
+        load * refused / (f64::from(place) + load * refused)
+    })
 }
 
 impl Slot {
@@ -313,7 +354,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_may_wait_if_fewer_than_one_of_four_were_refused_before() {
-        let refusals = Refusals::none();
+        let refusals = Refusals::of(64);
         assert!(refusals.one_comes());
         for (came, refused, may_wait) in [
             (100, 0, true),
@@ -333,6 +374,54 @@ mod tests {
             tokio::time::advance(INTERVAL).await;
             assert_eq!(refusals.one_comes(), may_wait, "{refused} of {came}");
         }
+    }
+
+    #[test]
+    fn a_lane_that_is_asked_what_it_can_do_never_refuses_many_however_small_it_is() {
+        for (places, at_capacity, many) in [
+            (1, 0.5, 0.6),
+            (2, 0.4, 0.6),
+            (4, 0.311, 0.6),
+            (8, 0.236, 0.472),
+            (16, 0.175, 0.351),
+            (32, 0.128, 0.256),
+            (1_000, 0.025, 0.25),
+            (Semaphore::MAX_PERMITS, 0.025, 0.25),
+        ] {
+            let refused = refused_at_capacity(places);
+            assert!((refused - at_capacity).abs() < 0.002, "{places}: {refused}");
+            let found = Refusals::of(places).many;
+            assert!((found - many).abs() < 0.002, "{places}: {found}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_many_queries_are_refused_a_quarter_as_many_mutations_run() {
+        let lanes = Lanes::new(8, 4);
+        let mut queries = Vec::new();
+        for _ in 0..8 {
+            queries.push(lanes.enter(QUERY).await.expect("a place"));
+        }
+        tokio::time::sleep(INTERVAL).await;
+        let storm = Instant::now();
+        while storm.elapsed() < INTERVAL {
+            assert!(lanes.enter(QUERY).await.is_none());
+        }
+        let mut mutations = Vec::new();
+        for _ in 0..2 {
+            mutations.push(lanes.enter(MUTATION).await.expect("a place"));
+        }
+        let begun = Instant::now();
+        assert!(lanes.enter(MUTATION).await.is_none());
+        assert!(begun.elapsed().is_zero(), "nobody waits for it");
+        mutations.pop();
+        assert!(lanes.enter(MUTATION).await.is_some());
+
+        tokio::time::sleep(2 * INTERVAL).await;
+        for _ in 0..3 {
+            mutations.push(lanes.enter(MUTATION).await.expect("a place"));
+        }
+        assert!(lanes.enter(MUTATION).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
