@@ -10,6 +10,7 @@ mod generator;
 mod line;
 mod mix;
 mod options;
+mod pace;
 mod report;
 mod scene;
 mod share;

@@ -19,7 +19,7 @@ const REFUSED_MS: f64 = 50.0;
 /// How many times as long as before 99 of 100 requests may take when the storm is over.
 const SLOWER: f64 = 2.0;
 /// How much of the peak before the storm the one after it is. What is served in the storm is compared with the mean of both, so it must
-/// not have spoiled the second one; the machine's own speed moves by less than this within a run (by a sixth at most so far).
+/// not have spoiled the second one.
 const SAME: f64 = 0.75;
 /// How much of what is due has to be sent, else it was no such storm.
 const SENT: f64 = 0.99;
@@ -35,6 +35,8 @@ pub(super) struct Step {
     pub refused_per_second: f64,
     /// Requests that were neither.
     pub failed: usize,
+    /// How fast the machine was meanwhile, as [`Pace`](super::pace::Pace) says.
+    pub pace: f64,
     /// Half of those served took no longer, in milliseconds.
     pub p50_ms: Option<f64>,
     /// 99 of 100 of those served took no longer.
@@ -50,9 +52,17 @@ impl Step {
             served_per_second: tally.rate(),
             refused_per_second: figure(tally.refused()) / tally.lasting.as_secs_f64(),
             failed: tally.failed(),
+            pace: tally.pace,
             p50_ms: percentile(&times, 50),
             p99_ms: percentile(&times, 99),
         }
+    }
+}
+
+impl Step {
+    /// Requests served in a second by a machine of such a pace.
+    fn at(&self, pace: f64) -> f64 {
+        self.served_per_second * pace / self.pace.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -88,10 +98,12 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Requests served in a second by a closed loop that lasts, in the mean.
+    /// Requests that a closed loop that lasts would be served in a second by a machine as fast as it is in the storm, in the mean of
+    /// before and after it.
     pub fn peak(&self) -> f64 {
         let [before, after] = &self.sustained;
-        f64::midpoint(before.served_per_second, after.served_per_second)
+        let pace = self.storm.pace;
+        f64::midpoint(before.at(pace), after.at(pace))
     }
 }
 
@@ -106,7 +118,8 @@ pub(super) fn best(steps: &[Step]) -> Option<&Step> {
 pub(super) struct Report {
     /// Each goal.
     pub goals: Vec<Goal>,
-    /// Requests served in a second by a closed loop that lasts as long as the storm, in the mean of before and after it.
+    /// Requests that a closed loop that lasts as long as the storm would be served in a second by a machine as fast as it was in the
+    /// storm, in the mean of before and after it.
     pub peak: f64,
     /// The two it is the mean of.
     pub sustained: [Step; 2],
@@ -172,7 +185,9 @@ fn goals(measured: &Measured) -> Vec<Goal> {
     } = measured;
     let p99 = |tally: &Tally| percentile(&tally.times(|figures| &figures.served), 99);
     let refused = storm.times(|figures| &figures.refused);
-    let slower = p99(after).zip(p99(before));
+    // A millisecond of a slower machine is shorter.
+    let paced = |tally: &Tally| p99(tally).map(|ms| ms * tally.pace);
+    let slower = paced(after).zip(paced(before));
     let due = figure(storm.late.len() + storm.unsent);
     let share = |part: f64, of: f64| (of > 0.0).then_some(part / of);
     vec![
@@ -191,7 +206,7 @@ fn goals(measured: &Measured) -> Vec<Goal> {
         Goal::new(
             "the peak after the storm, beside that before it",
             "times",
-            share(held_again.served_per_second, held.served_per_second),
+            share(held_again.at(held.pace), held.served_per_second),
             Should::BeAtLeast(SAME),
         ),
         Goal::none(
@@ -249,10 +264,21 @@ fn text(measured: &Measured, goals: &[Goal]) -> String {
     ] {
         load_table(&mut text, name, rate, tally);
     }
+    let _ = writeln!(
+        text,
+        "\nthe machine's pace, beside that at the first peak: before the storm {:.2}, in it {:.2}, after it {:.2}, at the second peak {:.2}; \
+         served in the storm, beside both peaks as they were: {:.2}, {:.2}",
+        measured.before.pace / before.pace,
+        measured.storm.pace / before.pace,
+        measured.after.pace / before.pace,
+        after.pace / before.pace,
+        measured.storm.rate() / before.served_per_second,
+        measured.storm.rate() / after.served_per_second,
+    );
     let Cores { generator, api } = measured.cores;
     let _ = writeln!(
         text,
-        "\nin the storm the generator took {generator:.2} cores, the API {api:.2}; its session: {}",
+        "in the storm the generator took {generator:.2} cores, the API {api:.2}; its session: {}",
         measured.session.as_deref().unwrap_or("-")
     );
     let Aftermath {
@@ -346,6 +372,7 @@ mod tests {
     fn tally(served: usize, refused: usize, ms: u64) -> Tally {
         let mut tally = Tally {
             lasting: Duration::from_secs(1),
+            pace: 1.0,
             late: vec![10; served + refused],
             ..Tally::default()
         };
@@ -391,5 +418,23 @@ mod tests {
             let report = Report::new(&measured(storm, after));
             assert!(!report.is_good(), "{}", report.table());
         }
+    }
+
+    #[test]
+    fn what_a_slower_machine_does_is_no_fault_of_the_storm_and_of_a_faster_one_no_merit() {
+        let passes = |served: usize, pace: f64| {
+            let mut storm = tally(served, 300 - served, 30);
+            storm.pace = pace;
+            Report::new(&measured(storm, tally(25, 0, 9))).is_good()
+        };
+        assert!(passes(91, 1.0) && !passes(89, 1.0));
+        assert!(passes(73, 0.8) && !passes(71, 0.8));
+        assert!(passes(109, 1.2) && !passes(107, 1.2));
+
+        let mut after = tally(25, 0, 14);
+        assert!(!Report::new(&measured(tally(95, 205, 30), after)).is_good());
+        after = tally(25, 0, 14);
+        after.pace = 0.7;
+        assert!(Report::new(&measured(tally(95, 205, 30), after)).is_good());
     }
 }

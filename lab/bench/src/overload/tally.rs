@@ -28,6 +28,8 @@ pub(super) struct Figures {
 pub(super) struct Tally {
     /// How long it was offered.
     pub lasting: Duration,
+    /// How fast the machine was meanwhile, as [`Pace`](super::pace::Pace) says.
+    pub pace: f64,
     /// By what was asked for.
     pub kinds: BTreeMap<Kind, Figures>,
     /// What went wrong, and how often.
