@@ -34,8 +34,8 @@ const MANY: f64 = 2.0;
 /// What part of those who come is many, at least, and at most: who is asked three times what it can do refuses two of three.
 const MANY_AT_LEAST: f64 = 0.25;
 const MANY_AT_MOST: f64 = 0.6;
-/// While many queries are refused there are so many of them for each mutation. As many mutations are served as with twice the places,
-/// each in half of the time, and more queries.
+/// While many queries are refused there are so many of them for each mutation. About as many mutations are served as with twice the
+/// places, each sooner.
 const QUERIES_PER_MUTATION: usize = 4;
 /// So many may wait for each that may be in a lane: a bound on memory, since those who wait leave soon.
 const WAITING: usize = 16;
