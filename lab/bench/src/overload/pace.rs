@@ -1,5 +1,8 @@
 //! How fast the machine is meanwhile. What it runs on may be shared with others or slowed down, by half within minutes, and what is
 //! measured one after the other can not be compared then unless that is known.
+//!
+//! Where there is little to do it comes out a tenth lower: who wakes from idleness finds everything cold. So only loads of a kind are
+//! compared by it, full with full and calm with calm.
 
 use std::hint::black_box;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,10 +18,10 @@ use crate::clock::thread_cpu;
 const EVERY: Duration = Duration::from_millis(250);
 /// How often a look sorts.
 const ROUNDS: usize = 4;
-/// How many numbers: they fit into the first cache, so it is no matter what else runs on the processor.
+/// How many numbers: they fit into the first cache, so that little of it is what else runs on the processor.
 const NUMBERS: usize = 4_096;
 
-/// A thread that does the same work, some half a millisecond of it, again and again.
+/// A thread that does the same work again and again.
 #[derive(Debug)]
 pub(super) struct Pace {
     stop: Sender<()>,

@@ -57,9 +57,7 @@ impl Step {
             p99_ms: percentile(&times, 99),
         }
     }
-}
 
-impl Step {
     /// Requests served in a second by a machine of such a pace.
     fn at(&self, pace: f64) -> f64 {
         self.served_per_second * pace / self.pace.max(f64::MIN_POSITIVE)
