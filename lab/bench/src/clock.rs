@@ -1,4 +1,4 @@
-//! One clock for several processes, and the processor time of this one and of a thread.
+//! One clock for several processes, and the processor time of this one.
 
 use std::time::Duration;
 
@@ -12,11 +12,6 @@ pub fn now() -> u64 {
 /// The processor time that all threads of this process took so far.
 pub fn own_cpu() -> Duration {
     Duration::from_nanos(nanos(ClockId::ProcessCPUTime))
-}
-
-/// The processor time that this thread took so far.
-pub fn thread_cpu() -> Duration {
-    Duration::from_nanos(nanos(ClockId::ThreadCPUTime))
 }
 
 fn nanos(clock: ClockId) -> u64 {

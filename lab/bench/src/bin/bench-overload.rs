@@ -1,6 +1,6 @@
 //! Measures what becomes of three times as many requests as the API can serve.
 //!
-//! `make bench-overload` builds what is measured and starts the servers. `SECONDS=n` is how long the storm lasts. Exits 0 if every goal
+//! `make bench-overload` builds what is measured and starts the servers. `SECONDS=n` is how long a storm lasts. Exits 0 if every goal
 //! was reached, 1 if not or if it could not be run, 64 for a bad setting.
 
 use std::process::ExitCode;

@@ -20,7 +20,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::answer::{Outcome, order, outcome};
 use super::line::{Line, PATIENCE};
 use super::mix::{Kind, Mix, Request};
-use super::pace::Pace;
 use super::scene::Scene;
 use super::tally::{Tally, micros};
 
@@ -104,7 +103,6 @@ fn generate(
         counts,
     });
     let local = LocalSet::new();
-    let pace = Pace::begin()?;
     let took = local.block_on(&runtime, async {
         match load {
             Load::Closed(clients) => closed(&desk, clients, lasting).await,
@@ -112,7 +110,7 @@ fn generate(
         }
     })?;
     let mut tally = desk.tally.take();
-    (tally.lasting, tally.pace) = (took, pace.end()?);
+    tally.lasting = took;
     Ok(tally)
 }
 

@@ -1,8 +1,8 @@
 //! What becomes of three times as many requests as the API can serve: most of what it can serve it still serves, the others know at
 //! once that it is full, nothing is lost, and a second later all is as before.
 //!
-//! `make bench-overload`. `scene` fills a shop, `mix` makes requests, `generator` offers them, `tally` counts what becomes of them, and
-//! `aftermath` looks what became of the orders. Rates are off: what is measured is what a full API refuses, and not who asks for much.
+//! `make bench-overload`. `scene` fills a shop, `mix` makes requests, `generator` offers them, `tally` counts what becomes of them,
+//! `storm` compares, `report` judges, and `aftermath` looks what became of the orders. Rates are off: what is measured is what a full API refuses, and not who asks for much.
 
 mod aftermath;
 mod answer;
@@ -10,17 +10,18 @@ mod generator;
 mod line;
 mod mix;
 mod options;
-mod pace;
 mod report;
 mod scene;
 mod share;
+mod storm;
+mod table;
 mod tally;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use shop_lab::check::quiet::{self, Quiet, Waiting};
+use shop_lab::check::quiet::{self, Waiting};
 use shop_lab::client::{Journal, Shop};
 use shop_lab::programs::{Plan, Programs, target};
 use shop_lab::site::Site;
@@ -28,9 +29,10 @@ use shop_lab::stage::{Progress, in_a_shop};
 
 use self::aftermath::QUIET_BOUND;
 use self::generator::{Load, offer};
-use self::report::{Cores, Measured, Report, Step, best, cores};
+use self::report::{Measured, Report, best};
 use self::scene::Scene;
 use self::share::Favoured;
+use self::storm::{Cores, Step, Storm, cores};
 use self::tally::Tally;
 use crate::clock::own_cpu;
 use crate::limit;
@@ -44,11 +46,13 @@ const PAYMENT_TIMEOUT: &str = "2h";
 const CLIENTS: [usize; 5] = [8, 16, 32, 128, 512];
 /// How long everything is warmed up.
 const WARM_UP: Duration = Duration::from_secs(10);
+/// How many storms there are, each between two peaks of its own. Odd, since the middle one counts.
+const STORMS: usize = 3;
 /// How many times the peak a storm is.
 const STORM: f64 = 3.0;
 /// What part of the peak is calm.
 const CALM: f64 = 0.25;
-/// How long after the storm all must be well again.
+/// How long after a storm all must be well again.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// Open files that the API and this process need at most.
 const FILES: usize = 8_000;
@@ -83,97 +87,117 @@ async fn measure(
 ) -> anyhow::Result<Measured> {
     let journal = Journal::default();
     let shop = Shop::new(&programs.api.to_string(), journal.clone())?;
-    let scene = Arc::new(Scene::fill(&shop, programs.api, progress).await?);
-    let mut tallies = Vec::new();
-    let steps = look_for_the_peak(&scene, options, site, progress, &mut tallies).await?;
-    let clients = best(&steps).context("nothing was served")?.clients;
-
-    // What is ordered in a few seconds the consumers do later. A peak is what lasts as long as the storm, with them beside it.
-    let at_the_peak = async |when: &str| {
-        let (load, doing) = (
-            Load::Closed(clients),
-            format!("the peak, {clients} clients, {when}"),
-        );
-        offer(&scene, load, options.storm, progress, &doing).await
+    let stage = Stage {
+        scene: Arc::new(Scene::fill(&shop, programs.api, progress).await?),
+        options,
+        site,
+        programs,
+        progress,
     };
-    calm_down(site, progress).await?;
-    let held = at_the_peak("before the storm").await?;
-    let peak = held.rate();
-    ensure!(peak > 0.0, "nothing was served");
-
-    let doing = "before the storm";
-    calm_down(site, progress).await?;
-    let (calm, rate) = (options.calm(), peak * CALM);
-    let before = offer(&scene, Load::Open(rate), calm, progress, doing).await?;
-
-    let offered = peak * STORM;
-    let usage = Usage::now(programs)?;
-    let doing = format!("the storm, {offered:.0} requests a second");
-    let storm = offer(&scene, Load::Open(offered), options.storm, progress, &doing).await?;
-    let cores = usage.until_now(programs)?;
+    let mut tallies = Vec::new();
+    let steps = stage.look_for_the_peak(&mut tallies).await?;
+    let clients = best(&steps).context("nothing was served")?.clients;
+    let (mut storms, mut most) = (Vec::new(), 0.0);
+    for number in 1..=STORMS {
+        storms.push(stage.storm(number, clients, &mut most).await?);
+    }
     let session = programs.process("api").and_then(share::of);
 
-    tokio::time::sleep(RECOVERY).await;
-    let doing = "after the storm";
-    let after = offer(&scene, Load::Open(rate), calm, progress, doing).await?;
-    // The machine's speed moves, and a shop with more orders is slower: the storm is compared with what lies on both its sides.
-    // What it has left undone the aftermath shows.
-    quiet_within_bound(site, progress).await?;
-    let held_again = at_the_peak("after the storm").await?;
-    let sustained = [&held, &held_again].map(|held| Step::new(clients, held));
-
-    let mut tallies: Vec<&Tally> = tallies.iter().collect();
-    tallies.extend([&held, &before, &storm, &after, &held_again]);
-    let aftermath = aftermath::look(&scene, site, programs, &journal, &tallies, progress).await?;
+    let mut all: Vec<&Tally> = tallies.iter().collect();
+    all.extend(storms.iter().flat_map(Storm::tallies));
+    let scene = &stage.scene;
+    let aftermath = aftermath::look(scene, site, programs, &journal, &all, progress).await?;
     Ok(Measured {
         steps,
-        sustained,
-        offered,
-        before,
-        storm,
-        after,
-        cores,
+        storms,
         session,
         aftermath,
     })
 }
 
-/// Asks with more and more clients after a warm-up. Each begins when what the one before it ordered is done. Out: what became of it.
-async fn look_for_the_peak(
-    scene: &Arc<Scene>,
-    options: &Options,
-    site: &Site,
-    progress: &Progress,
-    tallies: &mut Vec<Tally>,
-) -> anyhow::Result<Vec<Step>> {
-    let load = Load::Closed(CLIENTS[0]);
-    tallies.push(offer(scene, load, WARM_UP, progress, "warming up").await?);
-    let mut steps = Vec::new();
-    for clients in CLIENTS {
-        calm_down(site, progress).await?;
-        let (load, doing) = (Load::Closed(clients), format!("{clients} clients"));
-        let tally = offer(scene, load, options.step(), progress, &doing).await?;
-        steps.push(Step::new(clients, &tally));
-        tallies.push(tally);
+/// Where loads are offered.
+struct Stage<'a> {
+    scene: Arc<Scene>,
+    options: &'a Options,
+    site: &'a Site,
+    programs: &'a Programs,
+    progress: &'a Progress,
+}
+
+impl Stage<'_> {
+    /// Asks with more and more clients after a warm-up. Out: what became of it.
+    async fn look_for_the_peak(&self, tallies: &mut Vec<Tally>) -> anyhow::Result<Vec<Step>> {
+        let load = Load::Closed(CLIENTS[0]);
+        tallies.push(self.offer(load, WARM_UP, "warming up").await?);
+        let mut steps = Vec::new();
+        for clients in CLIENTS {
+            self.calm_down().await?;
+            let (load, doing) = (Load::Closed(clients), format!("{clients} clients"));
+            let tally = self.offer(load, self.options.step(), &doing).await?;
+            steps.push(Step::new(clients, &tally));
+            tallies.push(tally);
+        }
+        Ok(steps)
     }
-    Ok(steps)
-}
 
-/// Waits until what the consumers have to do is done: before the storm it is quiet.
-async fn calm_down(site: &Site, progress: &Progress) -> anyhow::Result<()> {
-    let quiet = quiet_within_bound(site, progress).await?;
-    let under_way = quiet.violations.first();
-    ensure!(
-        quiet.since.is_some(),
-        "it does not get quiet: {}",
-        under_way.map(ToString::to_string).unwrap_or_default()
-    );
-    Ok(())
-}
+    /// A storm between two peaks, of so many times the most that any peak was so far. Before it there is some calm, and after it again
+    /// when a second has passed.
+    async fn storm(&self, number: usize, clients: usize, most: &mut f64) -> anyhow::Result<Storm> {
+        let of = format!("storm {number} of {STORMS}");
+        // What is ordered in a few seconds the consumers do later. A peak is what lasts as long as a storm, with them beside it.
+        let peak = async |when: &str| {
+            self.calm_down().await?;
+            let doing = format!("the peak {when} {of}, {clients} clients");
+            let load = Load::Closed(clients);
+            self.offer(load, self.options.storm, &doing).await
+        };
+        let peak_before = peak("before").await?;
+        *most = most.max(peak_before.rate());
+        ensure!(*most > 0.0, "nothing was served");
 
-async fn quiet_within_bound(site: &Site, progress: &Progress) -> anyhow::Result<Quiet> {
-    progress.set("waiting until nothing is under way");
-    quiet::wait(site, QUIET_BOUND, Waiting::Stock, Vec::new).await
+        self.calm_down().await?;
+        let (calm, lasting) = (Load::Open(*most * CALM), self.options.calm());
+        let before = self.offer(calm, lasting, &format!("before {of}")).await?;
+
+        let offered = *most * STORM;
+        let doing = format!("{of}, {offered:.0} requests a second");
+        let usage = Usage::now(self.programs)?;
+        let load = Load::Open(offered);
+        let load = self.offer(load, self.options.storm, &doing).await?;
+        let cores = usage.until_now(self.programs)?;
+
+        tokio::time::sleep(RECOVERY).await;
+        let after = self.offer(calm, lasting, &format!("after {of}")).await?;
+        let peak_after = peak("after").await?;
+        *most = most.max(peak_after.rate());
+        Ok(Storm {
+            clients,
+            peak_before,
+            before,
+            offered,
+            load,
+            after,
+            peak_after,
+            cores,
+        })
+    }
+
+    async fn offer(&self, load: Load, lasting: Duration, doing: &str) -> anyhow::Result<Tally> {
+        offer(&self.scene, load, lasting, self.progress, doing).await
+    }
+
+    /// Waits until what the consumers have to do is done: each load begins in a quiet shop.
+    async fn calm_down(&self) -> anyhow::Result<()> {
+        self.progress.set("waiting until nothing is under way");
+        let quiet = quiet::wait(self.site, QUIET_BOUND, Waiting::Stock, Vec::new).await?;
+        let under_way = quiet.violations.first();
+        ensure!(
+            quiet.since.is_some(),
+            "it does not get quiet: {}",
+            under_way.map(ToString::to_string).unwrap_or_default()
+        );
+        Ok(())
+    }
 }
 
 /// Processor times at a moment.

@@ -7,15 +7,17 @@ use shop_lab::site;
 
 /// How long a storm lasts unless it is said.
 const SECONDS: u64 = 60;
-/// So many times as long lasts the storm as each step on the way to the peak.
+/// How long it lasts at most: all of a run is to be over before an order that nobody pays is called off.
+const MOST: u64 = 600;
+/// So many times as long lasts a storm as each step on the way to the peak.
 const STEPS: u32 = 4;
-/// How long the calm before and after the storm is looked at, at most.
+/// How long the calm before and after a storm is looked at, at most.
 const CALM: u64 = 15;
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// `SECONDS`: how long the storm lasts.
+    /// `SECONDS`: how long a storm lasts.
     pub storm: Duration,
 }
 
@@ -31,8 +33,8 @@ impl Options {
     fn read(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
         let seconds = site::whole(variable, "SECONDS")?.unwrap_or(SECONDS);
         ensure!(
-            (5..=3_600).contains(&seconds),
-            "SECONDS={seconds}: expected 5 to 3600"
+            (5..=MOST).contains(&seconds),
+            "SECONDS={seconds}: expected 5 to {MOST}"
         );
         let storm = Duration::from_secs(seconds);
         Ok(Self { storm })
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_by_its_name() {
-        for seconds in ["0", "4", "3601", "many", "-1"] {
+        for seconds in ["0", "4", "601", "many", "-1"] {
             let error = read(Some(seconds)).expect_err(seconds);
             assert!(error.to_string().contains("SECONDS"), "{error}");
         }

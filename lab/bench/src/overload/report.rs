@@ -1,108 +1,46 @@
-//! What a run found out: a table for people, `target/bench-overload.json` for programs.
+//! What a run found out, beside what it should: a table for people, `target/bench-overload.json` for programs.
 
-use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::aftermath::Aftermath;
-use super::mix::Kind;
-use super::tally::{Tally, percentile};
-use crate::goal::{Goal, Should, figure};
+use super::storm::{Compared, Step, Storm, median, share};
+use super::table::text;
+use crate::goal::{Goal, Should};
 
-/// How much of the peak is still served in a storm.
+/// How much of the peak is still served in a storm, and how much of the orders that are placed then.
 const SERVED: f64 = 0.9;
+/// The same of the worst storm: the same work takes up to 1.6 times as long on a shared host a few minutes later.
+const SERVED_AT_LEAST: f64 = 0.6;
 /// Within how many milliseconds 99 of 100 who are refused know it.
 const REFUSED_MS: f64 = 50.0;
 /// How many times as long as before 99 of 100 requests may take when the storm is over.
 const SLOWER: f64 = 2.0;
-/// How much of the peak before the storm the one after it is. What is served in the storm is compared with the mean of both, so it must
+/// The same beside the calm before the first storm, since when the shop has some ten times as many orders.
+const SLOWER_IN_ALL: f64 = 3.0;
+/// How much of the peak before a storm the one after it is. What is served in the storm is compared with the mean of both, so it must
 /// not have spoiled the second one.
 const SAME: f64 = 0.75;
+/// The same beside the peak before the first storm.
+const SAME_IN_ALL: f64 = 0.6;
+/// How many times the mean of the peaks around it a storm is at least, else it was no such storm: three times what is known before it,
+/// and the machine may be faster after it.
+const OFFERED: f64 = 2.5;
 /// How much of what is due has to be sent, else it was no such storm.
 const SENT: f64 = 0.99;
-
-/// A number of clients on the way to the peak.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Step {
-    /// How many clients asked again and again.
-    pub clients: usize,
-    /// Requests served in a second.
-    pub served_per_second: f64,
-    /// Requests refused in a second.
-    pub refused_per_second: f64,
-    /// Requests that were neither.
-    pub failed: usize,
-    /// How fast the machine was meanwhile, as [`Pace`](super::pace::Pace) says.
-    pub pace: f64,
-    /// Half of those served took no longer, in milliseconds.
-    pub p50_ms: Option<f64>,
-    /// 99 of 100 of those served took no longer.
-    pub p99_ms: Option<f64>,
-}
-
-impl Step {
-    /// What became of the requests of so many clients.
-    pub fn new(clients: usize, tally: &Tally) -> Self {
-        let times = tally.times(|figures| &figures.served);
-        Self {
-            clients,
-            served_per_second: tally.rate(),
-            refused_per_second: figure(tally.refused()) / tally.lasting.as_secs_f64(),
-            failed: tally.failed(),
-            pace: tally.pace,
-            p50_ms: percentile(&times, 50),
-            p99_ms: percentile(&times, 99),
-        }
-    }
-
-    /// Requests served in a second by a machine of such a pace.
-    fn at(&self, pace: f64) -> f64 {
-        self.served_per_second * pace / self.pace.max(f64::MIN_POSITIVE)
-    }
-}
-
-/// Processor time in the storm, in cores.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Cores {
-    /// This process, which makes the storm.
-    pub generator: f64,
-    /// The API.
-    pub api: f64,
-}
 
 /// What was measured.
 pub(super) struct Measured {
     /// On the way to the peak.
     pub steps: Vec<Step>,
-    /// The best of them, each time for as long as the storm, before it and after it: the peak.
-    pub sustained: [Step; 2],
-    /// Requests a second in the storm.
-    pub offered: f64,
-    /// A quarter of the peak before the storm, before it.
-    pub before: Tally,
-    /// The storm.
-    pub storm: Tally,
-    /// The same after it.
-    pub after: Tally,
-    /// Processor time in the storm.
-    pub cores: Cores,
+    /// The storms.
+    pub storms: Vec<Storm>,
     /// What share of the processors the API's session has.
     pub session: Option<String>,
     /// What became of the orders.
     pub aftermath: Aftermath,
-}
-
-impl Measured {
-    /// Requests that a closed loop that lasts would be served in a second by a machine as fast as it is in the storm, in the mean of
-    /// before and after it.
-    pub fn peak(&self) -> f64 {
-        let [before, after] = &self.sustained;
-        let pace = self.storm.pace;
-        f64::midpoint(before.at(pace), after.at(pace))
-    }
 }
 
 /// The number of clients that was served the most in a second.
@@ -116,21 +54,12 @@ pub(super) fn best(steps: &[Step]) -> Option<&Step> {
 pub(super) struct Report {
     /// Each goal.
     pub goals: Vec<Goal>,
-    /// Requests that a closed loop that lasts as long as the storm would be served in a second by a machine as fast as it was in the
-    /// storm, in the mean of before and after it.
-    pub peak: f64,
-    /// The two it is the mean of.
-    pub sustained: [Step; 2],
-    /// The way there.
-    pub steps: Vec<Step>,
-    /// Requests a second in the storm.
-    pub offered: f64,
-    /// How long the storm lasted, in seconds.
+    /// The storms.
+    pub storms: Vec<Compared>,
+    /// How long each lasted, in seconds.
     pub storm_seconds: f64,
-    /// Requests a second that were served in the storm.
-    pub served: f64,
-    /// Processor time in the storm.
-    pub cores: Cores,
+    /// The way to the peak.
+    pub steps: Vec<Step>,
     /// What share of the processors the API's session has.
     pub session: Option<String>,
     #[serde(skip)]
@@ -140,17 +69,15 @@ pub(super) struct Report {
 impl Report {
     /// From what was measured.
     pub fn new(measured: &Measured) -> Self {
-        let goals = goals(measured);
+        let storms: Vec<_> = measured.storms.iter().map(Storm::compared).collect();
+        let goals = goals(&storms, &measured.aftermath);
+        let lasting = measured.storms.first().map(|it| it.load.lasting);
         Self {
-            text: text(measured, &goals),
+            text: text(measured, &storms, &goals),
             goals,
-            peak: measured.peak(),
-            sustained: measured.sustained.clone(),
+            storms,
+            storm_seconds: lasting.unwrap_or_default().as_secs_f64(),
             steps: measured.steps.clone(),
-            offered: measured.offered,
-            storm_seconds: measured.storm.lasting.as_secs_f64(),
-            served: measured.storm.rate(),
-            cores: measured.cores,
             session: measured.session.clone(),
         }
     }
@@ -172,60 +99,89 @@ impl Report {
     }
 }
 
-fn goals(measured: &Measured) -> Vec<Goal> {
-    let Measured {
-        before,
-        storm,
-        after,
-        aftermath,
-        sustained: [held, held_again],
-        ..
-    } = measured;
-    let p99 = |tally: &Tally| percentile(&tally.times(|figures| &figures.served), 99);
-    let refused = storm.times(|figures| &figures.refused);
-    // A millisecond of a slower machine is shorter.
-    let paced = |tally: &Tally| p99(tally).map(|ms| ms * tally.pace);
-    let slower = paced(after).zip(paced(before));
-    let due = figure(storm.late.len() + storm.unsent);
-    let share = |part: f64, of: f64| (of > 0.0).then_some(part / of);
+/// Of what is one figure beside another the middle storm counts, since the machine's speed moves; of all else the worst.
+fn goals(storms: &[Compared], aftermath: &Aftermath) -> Vec<Goal> {
+    let each = |of: fn(&Compared) -> Option<f64>| storms.iter().map(of).collect::<Option<Vec<_>>>();
+    let middle = |of| each(of).and_then(median);
+    let most = |of| each(of).and_then(|them| them.into_iter().reduce(f64::max));
+    let least = |of| each(of).and_then(|them| them.into_iter().reduce(f64::min));
+    // What the first storm has spoiled for good is the same before and after the others.
+    let since_the_first = |after: fn(&Compared) -> Option<f64>,
+                           before: fn(&Compared) -> Option<f64>| {
+        let first = storms.first().and_then(before)?;
+        share(middle(after)?, first)
+    };
     vec![
         Goal::new(
-            "served in the storm, beside the peak",
+            "served in a storm, beside the peaks around it: the middle one",
             "times",
-            share(storm.rate(), measured.peak()),
+            middle(|it| it.beside_the_peaks),
             Should::BeAtLeast(SERVED),
         ),
         Goal::new(
-            "99 of 100 who are refused know it after",
+            "the same: the worst one",
+            "times",
+            least(|it| it.beside_the_peaks),
+            Should::BeAtLeast(SERVED_AT_LEAST),
+        ),
+        Goal::new(
+            "orders placed in a storm, beside the peaks: the middle one",
+            "times",
+            middle(|it| it.orders_beside_the_peaks),
+            Should::BeAtLeast(SERVED),
+        ),
+        Goal::new(
+            "99 of 100 who are refused know it after: the worst storm",
             "ms",
-            percentile(&refused, 99),
+            most(|it| it.refused_p99_ms),
             Should::BeAtMost(REFUSED_MS),
         ),
         Goal::new(
-            "the peak after the storm, beside that before it",
+            "the peak after a storm, beside that before it: the middle one",
             "times",
-            share(held_again.at(held.pace), held.served_per_second),
+            middle(|it| it.peak_after),
             Should::BeAtLeast(SAME),
         ),
+        Goal::new(
+            "the same, beside that before the first storm",
+            "times",
+            since_the_first(
+                |it| Some(it.peaks[1].served_per_second),
+                |it| Some(it.peaks[0].served_per_second),
+            ),
+            Should::BeAtLeast(SAME_IN_ALL),
+        ),
         Goal::none(
-            "neither served nor refused in the storm, or at the peak",
-            storm.failed() + held.failed + held_again.failed,
+            "neither served nor refused in a storm, or at the peak",
+            storms.iter().map(|it| it.failed).sum(),
         ),
         Goal::new(
-            "sent of what was due in the storm",
+            "offered in a storm, beside the peaks around it: the least",
             "times",
-            share(figure(storm.late.len()), due),
+            least(|it| it.offered_beside_the_peaks),
+            Should::BeAtLeast(OFFERED),
+        ),
+        Goal::new(
+            "sent of what was due in a storm: the least",
+            "times",
+            least(|it| it.sent),
             Should::BeAtLeast(SENT),
         ),
         Goal::none(
-            "not served a second after the storm, at a quarter of the peak",
-            after.refused() + after.failed() + after.unsent,
+            "not served a second after a storm, at a quarter of the peak",
+            storms.iter().map(|it| it.not_served_after).sum(),
         ),
         Goal::new(
-            "p99 of the same, beside that before the storm",
+            "p99 of the same, beside that before the storm: the middle one",
             "times",
-            slower.and_then(|(after, before)| share(after, before)),
+            middle(|it| it.p99_after),
             Should::BeAtMost(SLOWER),
+        ),
+        Goal::new(
+            "the same, beside that before the first storm",
+            "times",
+            since_the_first(|it| it.p99_after_ms, |it| it.p99_before_ms),
+            Should::BeAtMost(SLOWER_IN_ALL),
         ),
         Goal::none(
             "broken promises: orders lost, doubled, or untrue",
@@ -234,205 +190,159 @@ fn goals(measured: &Measured) -> Vec<Goal> {
     ]
 }
 
-fn text(measured: &Measured, goals: &[Goal]) -> String {
-    let mut text = String::from("closed loop, until the peak\n");
-    let _ = writeln!(
-        text,
-        "{:<16} {:>10} {:>10} {:>9} {:>9}",
-        "clients", "served/s", "refused/s", "p50 ms", "p99 ms"
-    );
-    let [before, after] = &measured.sustained;
-    let lasting = [(", before", before), (", after", after)];
-    let steps = measured.steps.iter().map(|step| ("", step));
-    for (what, step) in steps.chain(lasting) {
-        let (p50, p99) = (or_dash(step.p50_ms), or_dash(step.p99_ms));
-        let _ = writeln!(
-            text,
-            "{:<16} {:>10.0} {:>10.0} {p50:>9} {p99:>9}",
-            format!("{}{what}", step.clients),
-            step.served_per_second,
-            step.refused_per_second
-        );
-    }
-    let (calm, offered) = (before.served_per_second / 4.0, measured.offered);
-    for (name, rate, tally) in [
-        ("before", calm, &measured.before),
-        ("the storm", offered, &measured.storm),
-        ("a second after", calm, &measured.after),
-    ] {
-        load_table(&mut text, name, rate, tally);
-    }
-    let _ = writeln!(
-        text,
-        "\nthe machine's pace, beside that at the first peak: before the storm {:.2}, in it {:.2}, after it {:.2}, at the second peak {:.2}; \
-         served in the storm, beside both peaks as they were: {:.2}, {:.2}",
-        measured.before.pace / before.pace,
-        measured.storm.pace / before.pace,
-        measured.after.pace / before.pace,
-        after.pace / before.pace,
-        measured.storm.rate() / before.served_per_second,
-        measured.storm.rate() / after.served_per_second,
-    );
-    let Cores { generator, api } = measured.cores;
-    let _ = writeln!(
-        text,
-        "in the storm the generator took {generator:.2} cores, the API {api:.2}; its session: {}",
-        measured.session.as_deref().unwrap_or("-")
-    );
-    let Aftermath {
-        orders,
-        unknown,
-        violations,
-    } = &measured.aftermath;
-    let _ = writeln!(
-        text,
-        "{orders} orders acknowledged, {unknown} of unknown fate asked for again\n"
-    );
-    for violation in violations.iter().take(20) {
-        let _ = writeln!(text, "VIOLATION {violation}");
-    }
-    for goal in goals {
-        let _ = writeln!(text, "{goal}");
-    }
-    text
-}
-
-fn load_table(text: &mut String, name: &str, rate: f64, tally: &Tally) {
-    let seconds = tally.lasting.as_secs_f64();
-    let _ = writeln!(
-        text,
-        "\n{name}: {rate:.0} requests a second for {seconds:.0} s, open loop; {} served a second",
-        tally.rate().round()
-    );
-    let _ = writeln!(
-        text,
-        "{:<16} {:>10} {:>10} {:>8} {:>9} {:>9} {:>12} {:>12}",
-        "request", "served", "refused", "failed", "p50 ms", "p99 ms", "refused p50", "refused p99"
-    );
-    for kind in Kind::ALL {
-        let Some(figures) = tally.kinds.get(&kind) else {
-            continue;
-        };
-        row(
-            text,
-            kind.as_str(),
-            figures.failed,
-            &figures.served,
-            &figures.refused,
-        );
-    }
-    row(
-        text,
-        "all",
-        tally.failed(),
-        &tally.times(|figures| &figures.served),
-        &tally.times(|figures| &figures.refused),
-    );
-    for (what, times) in &tally.failures {
-        let _ = writeln!(text, "  failed {times} times: {what}");
-    }
-    let (late, unsent) = (or_dash(percentile(&tally.late, 99)), tally.unsent);
-    let _ = writeln!(
-        text,
-        "  99 of 100 were sent within {late} ms of when they were due; {unsent} were not sent for want of a connection"
-    );
-}
-
-fn row(text: &mut String, name: &str, failed: usize, served: &[u32], refused: &[u32]) {
-    let at = |times: &[u32], percent| or_dash(percentile(times, percent));
-    let _ = writeln!(
-        text,
-        "{name:<16} {:>10} {:>10} {failed:>8} {:>9} {:>9} {:>12} {:>12}",
-        served.len(),
-        refused.len(),
-        at(served, 50),
-        at(served, 99),
-        at(refused, 50),
-        at(refused, 99),
-    );
-}
-
-/// To a tenth, or a dash.
-fn or_dash(figure: Option<f64>) -> String {
-    figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.1}"))
-}
-
-/// Processor time as cores.
-pub(super) fn cores(cpu: Duration, lasting: Duration) -> f64 {
-    cpu.as_secs_f64() / lasting.as_secs_f64().max(f64::MIN_POSITIVE)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use shop_lab::check::Violation;
+
     use super::super::answer::Outcome;
+    use super::super::mix::Kind;
+    use super::super::storm::Cores;
+    use super::super::tally::Tally;
     use super::*;
 
+    /// So many requests in a second, of which every fifth that was served placed an order.
     fn tally(served: usize, refused: usize, ms: u64) -> Tally {
         let mut tally = Tally {
             lasting: Duration::from_secs(1),
-            pace: 1.0,
             late: vec![10; served + refused],
             ..Tally::default()
         };
         for number in 0..served + refused {
-            let outcome = if number < served {
-                Outcome::Served
-            } else {
-                Outcome::Refused
+            let (kind, outcome) = match number {
+                _ if number >= served => (Kind::Order, Outcome::Refused),
+                _ if number % 5 == 0 => (Kind::CreateOrder, Outcome::Served),
+                _ => (Kind::Order, Outcome::Served),
             };
-            tally.note(Kind::Order, &outcome, Duration::from_millis(ms));
+            tally.note(kind, &outcome, Duration::from_millis(ms));
         }
         tally
     }
 
-    fn measured(storm: Tally, after: Tally) -> Measured {
-        Measured {
-            steps: vec![Step::new(8, &tally(120, 0, 5))],
-            sustained: [110, 90].map(|served| Step::new(8, &tally(served, 0, 5))),
-            offered: 300.0,
+    fn good() -> Storm {
+        Storm {
+            clients: 8,
+            peak_before: tally(110, 0, 5),
             before: tally(25, 0, 5),
-            storm,
-            after,
+            offered: 300.0,
+            load: tally(95, 205, 30),
+            after: tally(25, 0, 9),
+            peak_after: tally(90, 0, 5),
             cores: Cores {
                 generator: 0.1,
                 api: 1.0,
             },
+        }
+    }
+
+    /// A good one but for this.
+    fn but(spoil: impl FnOnce(&mut Storm)) -> Storm {
+        let mut storm = good();
+        spoil(&mut storm);
+        storm
+    }
+
+    fn report_with(storms: impl Into<Vec<Storm>>, aftermath: Aftermath) -> Report {
+        Report::new(&Measured {
+            steps: vec![Step::new(8, &tally(120, 0, 5))],
+            storms: storms.into(),
             session: None,
-            aftermath: Aftermath::default(),
-        }
+            aftermath,
+        })
+    }
+
+    /// The goals that were missed.
+    fn missed(storms: impl Into<Vec<Storm>>) -> Vec<&'static str> {
+        let report = report_with(storms, Aftermath::default());
+        let missed = report.goals.iter().filter(|goal| !goal.reached);
+        let missed: Vec<_> = missed.map(|goal| goal.what).collect();
+        assert_eq!(report.is_good(), missed.is_empty());
+        missed
+    }
+
+    fn is_missed_alone(goal: &str, storms: impl Into<Vec<Storm>>) {
+        let missed = missed(storms);
+        assert!(
+            missed.len() == 1 && missed[0].starts_with(goal),
+            "{goal}: {missed:?}"
+        );
     }
 
     #[test]
-    fn a_storm_is_passed_if_most_are_served_and_the_others_know_soon() {
-        let report = Report::new(&measured(tally(95, 205, 30), tally(25, 0, 9)));
-        assert!(report.is_good(), "{}", report.table());
-        for (storm, after) in [
-            (tally(85, 215, 30), tally(25, 0, 9)),
-            (tally(95, 205, 60), tally(25, 0, 9)),
-            (tally(95, 205, 30), tally(25, 0, 11)),
-            (tally(95, 205, 30), tally(25, 1, 9)),
-            (tally(300, 0, 30), tally(25, 0, 9)),
+    fn storms_are_passed_if_most_are_served_and_the_others_know_soon() {
+        assert_eq!(missed([good(), good(), good()]), [""; 0]);
+    }
+
+    #[test]
+    fn the_middle_of_three_counts_where_the_machine_may_spoil_one() {
+        let less = || but(|it| it.load = tally(85, 215, 30));
+        let worn =
+            || but(|it| (it.peak_before, it.peak_after) = (tally(120, 0, 5), tally(80, 0, 5)));
+        let slow = || but(|it| it.after = tally(25, 0, 11));
+        for (goal, spoiled) in [
+            ("served in a storm", &less as &dyn Fn() -> Storm),
+            ("the peak after a storm", &worn),
+            ("p99 of the same", &slow),
         ] {
-            let report = Report::new(&measured(storm, after));
-            assert!(!report.is_good(), "{}", report.table());
+            assert_eq!(missed([spoiled(), good(), good()]), [""; 0], "{goal}");
+            let missed = missed([spoiled(), good(), spoiled()]);
+            assert!(missed.iter().any(|it| it.starts_with(goal)), "{missed:?}");
         }
+        let few = || {
+            but(|it| {
+                let orders = it.load.kinds.get_mut(&Kind::CreateOrder).expect("orders");
+                let moved = orders.served.split_off(10);
+                let others = it.load.kinds.get_mut(&Kind::Order).expect("others");
+                others.served.extend(moved);
+            })
+        };
+        is_missed_alone("orders placed", [few(), few(), good()]);
     }
 
     #[test]
-    fn what_a_slower_machine_does_is_no_fault_of_the_storm_and_of_a_faster_one_no_merit() {
-        let passes = |served: usize, pace: f64| {
-            let mut storm = tally(served, 300 - served, 30);
-            storm.pace = pace;
-            Report::new(&measured(storm, tally(25, 0, 9))).is_good()
+    fn the_worst_of_three_counts_where_the_api_alone_is_to_blame() {
+        for (goal, spoiled) in [
+            (
+                "the same: the worst",
+                but(|it| it.load = tally(50, 250, 30)),
+            ),
+            ("99 of 100", but(|it| it.load = tally(95, 205, 60))),
+            ("99 of 100", but(|it| it.load = tally(300, 0, 30))),
+            ("offered", but(|it| it.offered = 240.0)),
+            ("sent", but(|it| it.load.unsent = 10)),
+            ("not served", but(|it| it.after = tally(25, 1, 9))),
+        ] {
+            is_missed_alone(goal, [good(), spoiled, good()]);
+        }
+        let outcome = Outcome::Failed("UNAVAILABLE".to_owned());
+        for of in [
+            (|it| &mut it.load) as fn(&mut Storm) -> &mut Tally,
+            |it| &mut it.peak_before,
+            |it| &mut it.peak_after,
+        ] {
+            let failing = but(|it| of(it).note(Kind::Order, &outcome, Duration::ZERO));
+            is_missed_alone("neither", [good(), good(), failing]);
+        }
+        let lost = Aftermath {
+            violations: vec![Violation::new(1, "an order is lost", "order_1".to_owned())],
+            ..Aftermath::default()
         };
-        assert!(passes(91, 1.0) && !passes(89, 1.0));
-        assert!(passes(73, 0.8) && !passes(71, 0.8));
-        assert!(passes(109, 1.2) && !passes(107, 1.2));
+        assert!(!report_with([good(), good(), good()], lost).is_good());
+    }
 
-        let mut after = tally(25, 0, 14);
-        assert!(!Report::new(&measured(tally(95, 205, 30), after)).is_good());
-        after = tally(25, 0, 14);
-        after.pace = 0.7;
-        assert!(Report::new(&measured(tally(95, 205, 30), after)).is_good());
+    #[test]
+    fn what_the_first_storm_spoils_for_good_is_not_forgiven() {
+        let halved = || {
+            but(|it| {
+                (it.peak_before, it.peak_after) = (tally(55, 0, 5), tally(55, 0, 5));
+                it.load = tally(55, 245, 30);
+            })
+        };
+        let first = but(|it| it.peak_after = tally(55, 0, 5));
+        is_missed_alone("the same, beside", [first, halved(), halved()]);
+        let slower = || but(|it| (it.before, it.after) = (tally(25, 0, 16), tally(25, 0, 16)));
+        let first = but(|it| it.after = tally(25, 0, 16));
+        is_missed_alone("the same, beside", [first, slower(), slower()]);
     }
 }

@@ -28,8 +28,6 @@ pub(super) struct Figures {
 pub(super) struct Tally {
     /// How long it was offered.
     pub lasting: Duration,
-    /// How fast the machine was meanwhile, as [`Pace`](super::pace::Pace) says.
-    pub pace: f64,
     /// By what was asked for.
     pub kinds: BTreeMap<Kind, Figures>,
     /// What went wrong, and how often.
@@ -68,6 +66,31 @@ impl Tally {
             self.again.push((Arc::clone(&request.bytes), order.clone()));
         }
         self.orders.push(order);
+    }
+
+    /// What became of several loads, as if they were one; without their orders.
+    pub fn of_all<'a>(loads: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for load in loads {
+            all.lasting += load.lasting;
+            for (kind, figures) in &load.kinds {
+                let sum = all.kinds.entry(*kind).or_default();
+                sum.served.extend(&figures.served);
+                sum.refused.extend(&figures.refused);
+                sum.failed += figures.failed;
+            }
+            for (what, times) in &load.failures {
+                *all.failures.entry(what.clone()).or_default() += times;
+            }
+            all.unsent += load.unsent;
+            all.late.extend(&load.late);
+        }
+        all
+    }
+
+    /// How many were due, sent or not.
+    pub fn due(&self) -> usize {
+        self.late.len() + self.unsent
     }
 
     /// How many were served.
@@ -144,5 +167,9 @@ mod tests {
         assert_eq!((tally.served(), tally.refused(), tally.failed()), (2, 1, 1));
         assert!((tally.rate() - 1.0).abs() < f64::EPSILON);
         assert_eq!(tally.failures["UNAVAILABLE"], 1);
+
+        let both = Tally::of_all([&tally, &tally].into_iter());
+        assert_eq!((both.served(), both.refused(), both.failed()), (4, 2, 2));
+        assert!((both.rate() - 1.0).abs() < f64::EPSILON);
     }
 }
