@@ -15,6 +15,11 @@ use super::scalar::{DateTime, rfc3339};
 use crate::identity::Denied;
 use crate::live::cursor::BadCursor;
 
+/// After how long a full server may be tried again.
+pub const OVERLOADED_FOR: Duration = Duration::from_secs(1);
+/// The same where there are too many sockets, streams or subscriptions, which last longer than requests.
+pub const CROWDED_FOR: Duration = Duration::from_secs(5);
+
 /// Why an operation could not be answered. `Display` is what the client reads, and holds nothing of the inside.
 #[derive(Debug, Clone)]
 pub enum ApiError {
@@ -58,7 +63,7 @@ pub enum ApiError {
     Forbidden(Forbidden),
     /// One socket holds as many subscriptions as it may.
     TooManySubscriptions,
-    /// The program holds as many operations over sockets and event streams as it may.
+    /// The program holds as many sockets and event streams, or operations over them, as it may, or as the user may have.
     Crowded,
     /// The request took longer than its deadline; a mutation may still take effect.
     DeadlineExceeded,
@@ -156,8 +161,8 @@ impl ApiError {
             Self::BeforeCreation { created_at, .. } => vec![("createdAt", time(created_at))],
             Self::InTheFuture { now, .. } => vec![("now", time(now))],
             Self::RateLimited { wait } => vec![("retryAfterMs", millis(*wait).into())],
-            Self::Overloaded => vec![("retryAfterMs", 1_000.into())],
-            Self::Crowded => vec![("retryAfterMs", 5_000.into())],
+            Self::Overloaded => vec![("retryAfterMs", millis(OVERLOADED_FOR).into())],
+            Self::Crowded => vec![("retryAfterMs", millis(CROWDED_FOR).into())],
             _ => Vec::new(),
         }
     }
@@ -193,7 +198,7 @@ impl std::fmt::Display for ApiError {
             Self::Unauthenticated(denied) => denied.fmt(f),
             Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::TooManySubscriptions => f.write_str("this connection has too many subscriptions"),
-            Self::Crowded => f.write_str("the server has too many subscriptions; try again later"),
+            Self::Crowded => f.write_str("there are too many subscriptions; try again later"),
             Self::DeadlineExceeded => f.write_str(
                 "the request took too long; a mutation may still take effect, so look before trying again",
             ),

@@ -28,6 +28,7 @@ use super::Edge;
 use super::carry::{Events, Way};
 use super::operations::{Started, Step, expired};
 use super::post::TRACE_ID;
+use super::refusal::crowded;
 use crate::graphql::subscription::EventIds;
 use crate::identity::Identity;
 
@@ -47,26 +48,36 @@ pub const COME_BACK: &str = "retry: 1000\n\n";
 pub const GOODBYE: Duration = Duration::from_secs(2);
 /// What a client that comes back had last.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Runs one operation.
+
+/// Runs one operation. One that goes on takes a place, as a socket does.
 pub fn respond(
     edge: &Edge,
     identity: &Identity,
     headers: &HeaderMap,
     request: Request,
-    trace: TraceParent,
+    trace: &TraceParent,
 ) -> Response {
     let ids = EventIds::after(last_event_id(headers));
-    let trace_id = trace.trace_id().to_owned();
     let request = request.data(ids.clone());
-    let mut started = edge.operations.start(request, identity, trace);
+    // It is paid for, so that nobody is refused for nothing all the time.
+    let mut started = edge.operations.start(request, identity, trace.clone());
+    let place = if started.once {
+        None
+    } else {
+        let Some(place) = edge.sockets.take(identity.caller().user) else {
+            return crowded(trace);
+        };
+        Some(place)
+    };
     let identity = identity.clone();
     let limits = Limits::of(&edge.socket);
     let shutdown = edge.shutdown.clone();
     let events = Events::told(!started.once, async move |mut way| {
         let reason = send(&mut started, &identity, &ids, &mut way, &shutdown, limits).await;
+        drop(place);
         metrics::counter!(LIVE_ENDINGS, "transport" => TRANSPORT, "reason" => reason).increment(1);
     });
-    response(events, &trace_id)
+    response(events, trace.trace_id())
 }
 
 /// The response that carries events as they come.

@@ -59,7 +59,7 @@ pub async fn graphql(
     let trace = trace_of(&headers);
     match read(&headers, parameters).map(|request| request.data(caller)) {
         Ok(request) if accepts(&headers, EVENT_STREAM) => {
-            events::respond(&edge, &identity, &headers, request, trace)
+            events::respond(&edge, &identity, &headers, request, &trace)
         }
         Ok(request) => answer(&edge, &identity, &headers, request, &trace).await,
         Err((status, problem)) if status == StatusCode::METHOD_NOT_ALLOWED => {

@@ -67,7 +67,7 @@ struct Edge {
     engine: Engine,
     verifier: Verifier,
     operations: Operations,
-    /// Sockets, and streams of many operations.
+    /// Sockets and event streams.
     sockets: Halls,
     streams: Streams,
     settings: Arc<EdgeSettings>,

@@ -38,7 +38,7 @@ pub async fn graphql(
         Err((status, problem)) => return reject(status, problem, &headers, &trace),
     };
     if accepts(&headers, EVENT_STREAM) {
-        return events::respond(&edge, &identity, &headers, request, trace);
+        return events::respond(&edge, &identity, &headers, request, &trace);
     }
     answer(&edge, &identity, &headers, request, &trace).await
 }

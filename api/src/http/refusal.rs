@@ -10,11 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use shop_core::events::TraceParent;
+use shop_core::runtime::metrics::HTTP_REFUSED;
 
-use crate::graphql::error::{ApiError, dress, server_error};
-
-/// After how long a full server may be tried again.
-const OVERLOADED_FOR: Duration = Duration::from_secs(1);
+use crate::graphql::error::{ApiError, CROWDED_FOR, OVERLOADED_FOR, dress, server_error};
 
 /// The body of an answer to what was not run: errors and no data, not even null.
 #[derive(Debug, Serialize)]
@@ -46,6 +44,7 @@ pub fn status_of(errors: &[ServerError]) -> Option<(StatusCode, Duration)> {
     match errors.first()?.source::<ApiError>()? {
         ApiError::RateLimited { wait } => Some((StatusCode::TOO_MANY_REQUESTS, *wait)),
         ApiError::Overloaded => Some((StatusCode::SERVICE_UNAVAILABLE, OVERLOADED_FOR)),
+        ApiError::Crowded => Some((StatusCode::SERVICE_UNAVAILABLE, CROWDED_FOR)),
         _ => None,
     }
 }
@@ -54,6 +53,12 @@ pub fn status_of(errors: &[ServerError]) -> Option<(StatusCode, Duration)> {
 pub fn say_when(headers: &mut HeaderMap, wait: Duration) {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+}
+
+/// The answer to who finds no place for a socket or stream.
+pub fn crowded(trace: &TraceParent) -> Response {
+    metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
+    answer(ApiError::Crowded, trace)
 }
 
 /// The answer to a request that is refused before it is looked at.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shop_core::testkit::eventually;
 
 use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, PAY_ORDER, UPDATE_ORDER_STATUS, USERS};
-use crate::shop::Shop;
+use crate::shop::{Options, Shop, edge};
 use crate::tokens;
 
 const BOUND: Duration = Duration::from_secs(30);
@@ -123,6 +123,54 @@ async fn a_subscription_streams_and_ends_when_its_client_hangs_up() {
     drop(events);
     eventually("it to end", BOUND, async || {
         (shop.hub.watching() == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_takes_one_of_its_users_places_until_it_ends() {
+    let mut edge = edge();
+    edge.sockets_per_user = 1;
+    edge.subscriptions = 3; // of which those that are refused take none
+    let shop = Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await;
+    let order = shop.order_in(&[]).await;
+    let body = json!({ "query": ORDER_STATUS_CHANGED, "variables": { "orderId": order } });
+    let ask = || {
+        let request = shop.client.post(shop.url("/graphql")).json(&body);
+        request.header(header::ACCEPT, "text/event-stream")
+    };
+    let mut first = Events::open(ask()).await;
+    first.next().await;
+    let by_get = url(&shop, ORDER_STATUS_CHANGED, &body["variables"].to_string());
+    let by_get = shop.client.get(by_get);
+    for request in [
+        ask(),
+        by_get.header(header::ACCEPT, "text/event-stream"),
+        shop.client.put(shop.url("/graphql/stream")),
+    ] {
+        let refused = request.send().await.expect("an answer");
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()["retry-after"], "5");
+        let body: Value = refused.json().await.expect("JSON");
+        let told = &body["errors"][0]["extensions"];
+        assert_eq!(told["code"], "TOO_MANY_SUBSCRIPTIONS", "{body}");
+        assert_eq!(told["retryAfterMs"], 5_000, "{body}");
+    }
+    // What is answered once takes none, and somebody else has places of its own.
+    let mut once = Events::ask(&shop, "{ __typename }", Value::Null).await;
+    once.next().await;
+    once.completed().await;
+    let other = shop.client.post(shop.url("/graphql")).json(&body);
+    let mut other = Events::open(other.headers(tokens::headers(&tokens::staff()))).await;
+    other.next().await;
+    drop(first);
+    eventually("the place to be free", BOUND, async || {
+        let answer = ask().send().await.expect("an answer");
+        (answer.status() == StatusCode::OK).then_some(())
     })
     .await;
 }

@@ -224,7 +224,7 @@ pub struct EdgeSettings {
     pub subscriptions: usize,
     /// `LIVE_ANSWER_BYTES`: of one answer over a socket or event stream, at most.
     pub answer_bytes: usize,
-    /// `SOCKETS`: of users at most, and a quarter as many of others.
+    /// `SOCKETS`: sockets and event streams of users at most, and a quarter as many sockets of others.
     pub sockets: usize,
     /// `SOCKETS_PER_USER`: of one user; 0 for no bound.
     pub sockets_per_user: usize,

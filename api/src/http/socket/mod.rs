@@ -20,17 +20,18 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::future::BoxFuture;
-use shop_core::runtime::metrics::{HTTP_REFUSED, LIVE_ENDINGS, LIVE_SOCKETS};
+use shop_core::runtime::metrics::{LIVE_ENDINGS, LIVE_SOCKETS};
 use shop_core::runtime::trace;
 
 use self::dialect::Dialect;
 use self::ending::Ending;
 use self::session::{Host, Session, Verdict};
 use self::wire::Wire;
-use super::Edge;
 use super::operations::{Operations, Started, refusal};
 use super::places::Standing;
 use super::rate::Caller;
+use super::refusal::crowded;
+use super::{Edge, trace_of};
 use crate::graphql::error::server_error;
 use crate::identity::{Identity, Verifier};
 
@@ -41,8 +42,6 @@ const READ_BYTES: usize = 512;
 const WRITE_BYTES: usize = 4 * 1024;
 /// What the socket itself may hold besides one answer: pongs to a client that does not read them.
 const PONG_BYTES: usize = 64 * 1024;
-/// After how many seconds to try again when there are too many sockets.
-const RETRY_AFTER: &str = "5";
 
 /// Upgrades, or says why not.
 pub fn upgrade(
@@ -65,10 +64,7 @@ pub fn upgrade(
         None => Some(edge.sockets.take_as_stranger()),
     };
     let Some(standing) = standing else {
-        metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
-        let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
-        let hint = "there are too many sockets; try again later\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
+        return crowded(&trace_of(headers));
     };
     let limits = &edge.socket;
     let longest = edge.settings.answer_bytes.max(limits.message_bytes);

@@ -20,7 +20,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::Value;
 use shop_core::runtime::Shutdown;
-use shop_core::runtime::metrics::{HTTP_REFUSED, LIVE_ENDINGS};
+use shop_core::runtime::metrics::LIVE_ENDINGS;
 use shop_core::runtime::settings::SocketSettings;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
@@ -33,6 +33,7 @@ use super::carry::{Events, Way};
 use super::events::{GOODBYE, response};
 use super::post::{self, reject};
 use super::rate::Caller;
+use super::refusal::crowded;
 use super::sent::Sent;
 use super::{EdgeState, trace_of};
 use crate::identity::Identity;
@@ -42,8 +43,6 @@ const TOKEN: HeaderName = HeaderName::from_static("x-graphql-event-stream-token"
 /// Bytes of an operation's id, at most.
 const ID_BYTES: usize = 256;
 const TRANSPORT: &str = "graphql-sse-single";
-/// After how many seconds to try again when there are too many streams.
-const RETRY_AFTER: &str = "5";
 
 /// What stands in the URL.
 #[derive(Debug, Default, Deserialize)]
@@ -56,12 +55,13 @@ pub struct Parameters {
 type InUrl = Result<Query<Parameters>, QueryRejection>;
 
 /// Reserves a stream, which is there as soon as this is answered, and answers its token.
-pub async fn reserve(State(edge): EdgeState, Extension(identity): Extension<Identity>) -> Response {
+pub async fn reserve(
+    State(edge): EdgeState,
+    Extension(identity): Extension<Identity>,
+    headers: HeaderMap,
+) -> Response {
     let Some(place) = edge.sockets.take(identity.caller().user) else {
-        metrics::counter!(HTTP_REFUSED, "reason" => "sockets").increment(1);
-        let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
-        let hint = "there are too many streams; try again later\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, retry, hint).into_response();
+        return crowded(&trace_of(&headers));
     };
     let (token, session) = edge.streams.reserve(identity);
     let (shutdown, limits) = (edge.shutdown.clone(), Arc::clone(&edge.socket));

@@ -280,9 +280,9 @@ settings! {
     LIVE_ANSWER_BYTES = Value("4194304"), Number(1_024, 1_073_741_824), API,
         "Bytes of one answer over a socket or event stream, at most; a larger one ends its operation with an error";
     SOCKETS = Value("20000"), Number(1, 1_000_000), API,
-        "WebSockets of users that one process has open, at most; more are refused with 503, or closed with 1013 once they say who they are. Of clients that have not said it yet a quarter as many, of whom the first is closed with 1013 for the next";
+        "WebSockets and event streams of users that one process has open, at most; more are refused with 503, or closed with 1013 once they say who they are. Of clients that have not said it yet a quarter as many, of whom the first is closed with 1013 for the next";
     SOCKETS_PER_USER = Value("500"), Number(0, 1_000_000), API,
-        "The same for one user, reserved event streams among them. 0 for no bound but that for all";
+        "The same for one user. An event stream of many operations counts from when it is reserved. 0 for no bound but that for all";
     SOCKET_SUBSCRIPTIONS = Value("100"), Number(1, 100_000), API,
         "Operations that one socket has open, at most; more are answered with an error";
     SOCKET_MESSAGE_BYTES = Value("131072"), Number(128, 67_108_864), API,
