@@ -2,6 +2,7 @@
 
 mod parked;
 mod poll;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::mpsc;
 
 use self::poll::Batch;
+use self::size::Size;
 use super::client::partition_count;
 use super::closing::close;
 use super::dead_letter::{DeadLetters, Sent};
@@ -55,7 +57,7 @@ pub(super) struct Worker<R> {
     positions: Positions,
     names: TopicNames,
     instance: String,
-    batch: usize,
+    size: Size,
     /// The age at which a batch is not handled any more.
     stale: Duration,
     holds: Holds,
@@ -103,7 +105,7 @@ impl<R: Role> Worker<R> {
             consumer,
             names,
             instance,
-            batch,
+            size: Size::of(batch),
             stale: settings.consumer.session_timeout / 2,
             holds: Holds::default(),
             lot,
@@ -190,6 +192,7 @@ impl<R: Role> Worker<R> {
         }
         match self.handle(&sorted.envelopes, &sorted.lanes()).await {
             Ok(outcomes) => {
+                self.size.went_well();
                 failpoint::pass_in(Step::Handled, self.role.name()).await;
                 let mut settled = sorted.settle(outcomes);
                 self.park(&mut settled).await;
@@ -199,6 +202,7 @@ impl<R: Role> Worker<R> {
                 self.supersede(&settled).await;
             }
             Err(error) => {
+                self.size.failed();
                 self.store_is_away(&error, sorted.envelopes.len(), sorted.firsts());
                 for envelope in &sorted.envelopes {
                     group::count_failed(envelope.source.topic, 1);

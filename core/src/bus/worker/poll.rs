@@ -42,7 +42,7 @@ impl<R: Role> Worker<R> {
                 }
                 Err(error) => self.complain(&error)?,
             }
-            if batch.records.len() >= self.batch || bytes >= BATCH_BYTES {
+            if batch.records.len() >= self.size.now() || bytes >= BATCH_BYTES {
                 break;
             }
             polled = consumer.recv().now_or_never();

@@ -210,6 +210,18 @@ async fn a_batch_that_failed_is_read_again_from_its_first_records() {
 }
 
 #[tokio::test]
+async fn after_a_batch_that_failed_fewer_are_handled_at_once_until_some_went_well() {
+    let mut worker = worker();
+    let most = worker.size.now();
+    *worker.role.answer.lock().unwrap() = Some(Err(anyhow::anyhow!("too slow").into()));
+    worker.work(batch(vec![record(0, 5)])).await;
+    assert_eq!(worker.size.now(), most / 2);
+    worker.work(batch(vec![record(0, 5)])).await;
+    let now = worker.size.now();
+    assert!((most / 2 + 1..most).contains(&now), "{now}");
+}
+
+#[tokio::test]
 async fn a_role_that_gives_too_few_outcomes_has_handled_nothing() {
     let mut worker = worker();
     *worker.role.answer.lock().unwrap() = Some(Ok(vec![Outcome::Applied]));
