@@ -30,7 +30,7 @@ const OTHER_FILES: usize = 256;
 pub async fn run(mut runtime: Runtime) -> anyhow::Result<()> {
     make_room(Arc::make_mut(&mut runtime.settings));
     let addr = runtime.settings.http_addr;
-    let listener = TcpListener::bind(addr).await;
+    let listener = http::listen(addr);
     let listener = listener.with_context(|| format!("failed to listen on HTTP_ADDR {addr}"))?;
     announce(&listener, &runtime.settings)?;
     // Last, so that who is alive can be reached.

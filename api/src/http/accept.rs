@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::poll_fn;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -26,7 +26,7 @@ use rustix::net::sockopt;
 use shop_core::runtime::Shutdown;
 use shop_core::runtime::metrics::HTTP_REFUSED;
 use shop_core::runtime::settings::HttpSettings;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
@@ -40,6 +40,9 @@ use super::seats::Seats;
 const HEAD_BYTES: usize = 16 * 1024;
 /// Bytes that are read at once, at most.
 const READ_BYTES: usize = 64 * 1024;
+/// Connections that wait to be accepted, at most; the system may allow fewer (`net.core.somaxconn`). Who finds no place there is not told
+/// so and tries again after one second, three, and seven: so a crowd that comes back at once, as after a deploy, has to fit.
+const BACKLOG: u32 = 4_096;
 /// How long nothing may come from a client before its system is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long after one such question comes the next.
@@ -53,6 +56,21 @@ const TURNED_AWAY: &[u8] =
 /// To who takes too long over a head.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Listens at an address, with room for a crowd that comes at once.
+///
+/// # Errors
+/// If the address can not be had.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?; // connections of a program that was there before do not keep the address
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until the program is asked to stop, and then until the requests under way are answered.
 pub async fn serve(
@@ -263,9 +281,9 @@ impl HttpBody for Lasting {
 mod tests {
     use futures::future::BoxFuture;
     use shop_core::runtime::Settings;
+    use shop_core::runtime::open_files;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpSocket;
-    use tokio::time::{pause, resume, sleep};
+    use tokio::time::{pause, resume, sleep, timeout};
 
     use super::*;
 
@@ -327,6 +345,23 @@ mod tests {
             }
         }
         heard
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_crowd_that_comes_at_once_waits_to_be_accepted() {
+        const CROWD: usize = 1_500;
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let allowed = allowed.expect("a number").trim().parse().expect("a number");
+        open_files::raise(2 * CROWD);
+        let address = ([127, 0, 0, 1], 0).into();
+        let address = listen(address).and_then(|it| Ok((it.local_addr()?, it)));
+        let (address, _listener) = address.expect("a free port");
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD.min(allowed) {
+            let client = timeout(Duration::from_secs(10), TcpStream::connect(address)).await;
+            crowd.push(client.expect("a place in the queue").expect("connected"));
+        }
     }
 
     #[cfg(target_os = "linux")]

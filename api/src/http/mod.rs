@@ -51,6 +51,7 @@ use shop_core::runtime::settings::{EdgeSettings, SocketSettings};
 use shop_core::runtime::{Shutdown, trace};
 use tokio::net::TcpListener;
 
+pub use self::accept::listen;
 use self::execute::Engine;
 use self::gate::Gate;
 use self::operations::Operations;
