@@ -14,8 +14,8 @@ pub(super) fn text(measured: &Measured, storms: &[Compared], goals: &[Goal]) -> 
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{:<16} {:>10} {:>10} {:>9} {:>9}",
-        "closed loop", "served/s", "refused/s", "p50 ms", "p99 ms"
+        "{:<16} {:>10} {:>10} {:>8} {:>9} {:>9}",
+        "closed loop", "served/s", "refused/s", "failed", "p50 ms", "p99 ms"
     );
     for step in &measured.steps {
         step_row(&mut text, &format!("{} clients", step.clients), step);
@@ -60,9 +60,10 @@ pub(super) fn text(measured: &Measured, storms: &[Compared], goals: &[Goal]) -> 
 fn step_row(text: &mut String, name: &str, step: &Step) {
     let _ = writeln!(
         text,
-        "{name:<16} {:>10.0} {:>10.0} {:>9} {:>9}",
+        "{name:<16} {:>10.0} {:>10.0} {:>8} {:>9} {:>9}",
         step.served_per_second,
         step.refused_per_second,
+        step.failed,
         or_dash(step.p50_ms),
         or_dash(step.p99_ms)
     );
