@@ -10,8 +10,9 @@ use shop_lab::stage::Progress;
 use shop_lab::stage::catalogue::create_product;
 use uuid::Uuid;
 
-/// Who buys.
-const CUSTOMERS: usize = 20;
+/// Who buys. So many that who has placed orders all along does not have thousands of them at the end: what a page of them takes is to be
+/// the same in the first storm and the last.
+const CUSTOMERS: usize = 200;
 /// What there is.
 const PRODUCTS: usize = 50;
 /// Units of each, which no storm uses up.
