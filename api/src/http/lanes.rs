@@ -34,9 +34,9 @@ const MANY: f64 = 2.0;
 /// What part of those who come is many, at least, and at most: who is asked three times what it can do refuses two of three.
 const MANY_AT_LEAST: f64 = 0.25;
 const MANY_AT_MOST: f64 = 0.6;
-/// While many queries are refused there are so many of them for each mutation. About as many mutations are served as with twice the
-/// places, each sooner.
-const QUERIES_PER_MUTATION: usize = 4;
+/// While many queries are refused there are so many of them for each mutation. About as many mutations are served as at the peak, each
+/// sooner than with half as many places as queries.
+const QUERIES_PER_MUTATION: usize = 3;
 /// So many may wait for each that may be in a lane: a bound on memory, since those who wait leave soon.
 const WAITING: usize = 16;
 /// So many may be away for each that may be in a lane. What else their documents ask goes on without them, so they are bounded too.
@@ -396,10 +396,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_many_queries_are_refused_a_quarter_as_many_mutations_run() {
-        let lanes = Lanes::new(8, 4);
+    async fn while_many_queries_are_refused_a_third_as_many_mutations_run() {
+        let lanes = Lanes::new(9, 4);
         let mut queries = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..9 {
             queries.push(lanes.enter(QUERY).await.expect("a place"));
         }
         tokio::time::sleep(INTERVAL).await;
@@ -408,7 +408,7 @@ mod tests {
             assert!(lanes.enter(QUERY).await.is_none());
         }
         let mut mutations = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..3 {
             mutations.push(lanes.enter(MUTATION).await.expect("a place"));
         }
         let begun = Instant::now();
@@ -418,7 +418,7 @@ mod tests {
         assert!(lanes.enter(MUTATION).await.is_some());
 
         tokio::time::sleep(2 * INTERVAL).await;
-        for _ in 0..3 {
+        for _ in 0..2 {
             mutations.push(lanes.enter(MUTATION).await.expect("a place"));
         }
         assert!(lanes.enter(MUTATION).await.is_none());

@@ -266,7 +266,7 @@ settings! {
     TRUSTED_PROXIES = Value(""), Kind::Networks, API,
         "Proxies in front of the API, whose word in X-Forwarded-For counts for where a request comes from";
     REQUESTS_AT_ONCE = Value("auto"), NumberOrAuto(1, 1_000_000), API,
-        "Queries that one process runs at once, at most, and half as many mutations, but no more than MYSQL_POOL_SIZE; auto is 16 for each processor. More wait for a moment, or not at all while many are refused, and are then refused with OVERLOADED. While many queries are refused a quarter as many mutations run";
+        "Queries that one process runs at once, at most, and half as many mutations, but no more than MYSQL_POOL_SIZE; auto is 16 for each processor. More wait for a moment, or not at all while many are refused, and are then refused with OVERLOADED. While many queries are refused a third as many mutations run";
     RATE_PER_ADDRESS = Value("1500000"), Number(0, 1_000_000_000), API,
         "What the operations of one address (an IPv6 network of 64 bits) may cost per minute, and at once; more are refused with RATE_LIMITED. 0 for no bound";
     RATE_PER_USER = Value("300000"), Number(0, 1_000_000_000), API,
