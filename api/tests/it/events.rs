@@ -5,8 +5,12 @@ use std::time::Duration;
 use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use serde_json::{Value, json};
 use shop_core::testkit::eventually;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::documents::{CREATE_USER, ORDER_STATUS_CHANGED, PAY_ORDER, UPDATE_ORDER_STATUS, USERS};
+use crate::documents::{
+    CREATE_USER, DELETE_ORDER, ORDER_STATUS_CHANGED, PAY_ORDER, UPDATE_ORDER_STATUS, USERS,
+};
 use crate::shop::{Options, Shop, edge};
 use crate::tokens;
 
@@ -175,39 +179,36 @@ async fn a_stream_takes_one_of_its_users_places_until_it_ends() {
     .await;
 }
 
+/// Opens a stream of an order's changes in a version of HTTP. Out: the connection, and all that came until its first answer.
+async fn raw(shop: &Shop, token: &str, order: &Value, version: &str) -> (TcpStream, String) {
+    let variables = json!({ "orderId": order }).to_string();
+    let url = url(shop, ORDER_STATUS_CHANGED, &variables);
+    let mut client = TcpStream::connect(shop.addr).await.expect("connected");
+    let path = format!("{}?{}", url.path(), url.query().expect("a query"));
+    let head = format!(
+        "GET {path} HTTP/{version}\r\nHost: {}\r\nAccept: text/event-stream\r\nAuthorization: {}\r\n\r\n",
+        shop.addr,
+        tokens::bearer(token),
+    );
+    client.write_all(head.as_bytes()).await.expect("sent");
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains("event: next") {
+        let read = tokio::time::timeout(BOUND, client.read_buf(&mut told)).await;
+        let read = read.expect("in time").expect("a connection");
+        let so_far = String::from_utf8_lossy(&told);
+        assert_ne!(read, 0, "it ended early: {so_far}");
+    }
+    let told = String::from_utf8_lossy(&told).into_owned();
+    (client, told)
+}
+
 /// The connection is the stream's alone, but for clients of HTTP/1.0, who know nothing of chunks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_has_its_connection_for_itself_and_is_told_to_old_clients_too() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     let shop = Shop::open().await;
     let order = shop.order_in(&[]).await;
-    let url = url(
-        &shop,
-        ORDER_STATUS_CHANGED,
-        &json!({ "orderId": order }).to_string(),
-    );
     for (version, is_taken) in [("1.1", true), ("1.0", false)] {
-        let mut client = tokio::net::TcpStream::connect(shop.addr)
-            .await
-            .expect("connected");
-        let path = format!("{}?{}", url.path(), url.query().expect("a query"));
-        let head = format!(
-            "GET {path} HTTP/{version}\r\nHost: {}\r\nAccept: text/event-stream\r\nAuthorization: {}\r\n\r\n",
-            shop.addr,
-            tokens::bearer(&tokens::admin()),
-        );
-        client.write_all(head.as_bytes()).await.expect("sent");
-        let mut told = Vec::new();
-        while !String::from_utf8_lossy(&told).contains("event: next") {
-            let read = tokio::time::timeout(BOUND, client.read_buf(&mut told)).await;
-            assert_ne!(
-                read.expect("in time").expect("a connection"),
-                0,
-                "it ended early"
-            );
-        }
-        let told = String::from_utf8_lossy(&told);
+        let (_client, told) = raw(&shop, &tokens::admin(), &order, version).await;
         assert!(told.starts_with("HTTP/1."), "{told}");
         assert!(
             told.contains("content-type: text/event-stream; charset=utf-8\r\n"),
@@ -220,6 +221,55 @@ async fn a_stream_has_its_connection_for_itself_and_is_told_to_old_clients_too()
             "{told}"
         );
     }
+}
+
+/// One is over by itself, one is left, and so is one that an old client reads as a body without end; each is another user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_free_again_however_its_stream_ends() {
+    let mut edge = edge();
+    edge.sockets_per_user = 1;
+    let shop = Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await;
+    let order = shop.order_in(&["CANCELED"]).await;
+    let staff = ["1", "2", "3"].map(|n| {
+        tokens::token(
+            &format!("user_01939f2e-7b1c-7def-8a34-00000000010{n}"),
+            "staff",
+        )
+    });
+    let ask = |token: &str| {
+        let body = json!({ "query": ORDER_STATUS_CHANGED, "variables": { "orderId": order } });
+        let request = shop.client.post(shop.url("/graphql")).json(&body);
+        request.headers(tokens::headers(token))
+    };
+    let status = async |token: &str| {
+        let request = ask(token).header(header::ACCEPT, "text/event-stream");
+        request.send().await.expect("an answer").status()
+    };
+    let mut over = Events::open(ask(&staff[0])).await;
+    over.next().await;
+    let (left, _) = raw(&shop, &staff[1], &order, "1.1").await;
+    let (left_by_old, _) = raw(&shop, &staff[2], &order, "1.0").await;
+    for token in &staff {
+        assert_eq!(status(token).await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    drop((left, left_by_old));
+    for token in &staff[1..] {
+        eventually("a place that was left to be free", BOUND, async || {
+            (status(token).await == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+    shop.done(DELETE_ORDER, json!({ "orderId": order })).await;
+    shop.settle().await;
+    over.completed().await;
+    eventually("the place of what is over to be free", BOUND, async || {
+        (status(&staff[0]).await != StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
