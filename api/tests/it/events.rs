@@ -273,6 +273,40 @@ async fn a_place_is_free_again_however_its_stream_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_free_again_when_its_token_ends() {
+    let mut edge = edge();
+    edge.sockets_per_user = 1;
+    let shop = Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await;
+    let order = shop.order_in(&[]).await;
+    let body = json!({ "query": ORDER_STATUS_CHANGED, "variables": { "orderId": order } });
+    let ask = |token: &str| {
+        let request = shop.client.post(shop.url("/graphql")).json(&body);
+        request.headers(tokens::headers(token))
+    };
+    let brief = tokens::sign(&tokens::claims(tokens::STAFF, "staff", 3_000));
+    let mut events = Events::open(ask(&brief)).await;
+    let mut told = Vec::new();
+    while let Some(event) = events.event().await {
+        told.push(event);
+    }
+    let [.., why, end] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(why.contains("UNAUTHENTICATED"), "{told:?}");
+    assert!(end.contains("complete"), "{told:?}");
+    eventually("its place to be free", BOUND, async || {
+        let request = ask(&tokens::staff()).header(header::ACCEPT, "text/event-stream");
+        let answer = request.send().await.expect("an answer");
+        (answer.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_and_a_mutation_have_one_answer() {
     let shop = Shop::open().await;
     let input = json!({ "name": "Ada", "email": "ada@example.org" });
