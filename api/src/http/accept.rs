@@ -403,10 +403,9 @@ mod tests {
         }
         let asks_first = format!("{request}expect: 100-continue\r\n\r\n");
         client.write_all(asks_first.as_bytes()).await.expect("said");
-        let begun = Instant::now();
         let answer = heard(&mut client, "no").await;
         assert!(answer.contains("connection: close"), "{answer}");
-        assert!(begun.elapsed() < Duration::from_millis(900), "told at once");
+        assert!(!answer.contains("100 Continue"), "told at once: {answer}");
         assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
         conversation.await.expect("no panic");
     }
