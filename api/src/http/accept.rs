@@ -33,6 +33,7 @@ use tower_service::Service as _;
 
 use super::connection::{Connection, Line};
 use super::leftover;
+use super::parting;
 use super::pulse::{Ends, Happens, Patience};
 use super::seats::Seats;
 
@@ -190,7 +191,11 @@ async fn converse(
     if let Some(Happens::Sends(_)) = ended
         && let Some(line) = connection.take()
     {
-        say_last(line.stream, TOO_SLOW);
+        if ends.is_stopping() {
+            say_last(line.stream, TOO_SLOW);
+        } else {
+            parting::say_and_part(line.stream, TOO_SLOW).await;
+        }
     }
 }
 
@@ -403,9 +408,11 @@ mod tests {
         }
         let asks_first = format!("{request}expect: 100-continue\r\n\r\n");
         client.write_all(asks_first.as_bytes()).await.expect("said");
+        let begun = Instant::now();
         let answer = heard(&mut client, "no").await;
         assert!(answer.contains("connection: close"), "{answer}");
-        assert!(!answer.contains("100 Continue"), "told at once: {answer}");
+        assert!(!answer.contains("100 Continue"), "{answer}");
+        assert!(begun.elapsed() < Duration::from_millis(900), "told at once");
         assert_eq!(client.read(&mut [0]).await.expect("its end"), 0);
         conversation.await.expect("no panic");
     }

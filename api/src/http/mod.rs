@@ -24,6 +24,7 @@ pub(crate) mod lanes;
 mod leftover;
 mod limits;
 mod operations;
+mod parting;
 mod places;
 mod post;
 mod pulse;
