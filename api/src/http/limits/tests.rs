@@ -136,7 +136,7 @@ fn what_doubles_is_weighed_and_not_spread() {
         let refused = found(circle);
         assert!(matches!(refused, Err(Excess::Circle(_))), "{refused:?}");
     }
-    assert!(begun.elapsed() < std::time::Duration::from_secs(30)); // spread it would take years
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
 }
 
 #[test]
