@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures::task::AtomicWaker;
+use metrics::Gauge;
 use shop_core::domain::UserId;
+use shop_core::runtime::metrics::LIVE_PLACES;
 
 /// How many there may be, and how many there are. Clones share the count.
 #[derive(Debug, Clone)]
@@ -45,6 +47,27 @@ impl Drop for Place {
     }
 }
 
+/// A place that is counted as long as it is taken.
+#[derive(Debug)]
+struct Counted(&'static str);
+
+impl Counted {
+    fn new(state: &'static str) -> Self {
+        gauge(state).increment(1);
+        Self(state)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        gauge(self.0).decrement(1);
+    }
+}
+
+fn gauge(state: &'static str) -> Gauge {
+    metrics::gauge!(LIVE_PLACES, "state" => state)
+}
+
 /// How many places of users there are for one of strangers.
 const USERS_PER_STRANGER: usize = 4;
 
@@ -63,6 +86,7 @@ pub struct Halls {
 #[derive(Debug)]
 pub struct Seated {
     _place: Place,
+    _counted: Counted,
     user: UserId,
     each: Arc<Mutex<HashMap<UserId, usize>>>,
 }
@@ -82,6 +106,7 @@ pub struct Stranger {
     number: u64,
     door: Arc<Door>,
     halls: Halls,
+    _counted: Counted,
 }
 
 /// By which a stranger is shown out.
@@ -107,6 +132,8 @@ struct Crowd {
 impl Halls {
     /// Places for so many sockets of users, and so many of each user; 0 for no bound of theirs.
     pub fn new(users: usize, most_per_user: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        gauge("max").set(users as f64);
         Self {
             users: Places::new(users),
             most_per_user: match most_per_user {
@@ -133,6 +160,7 @@ impl Halls {
         drop(each);
         Some(Standing::User(Seated {
             _place: place,
+            _counted: Counted::new("users"),
             user,
             each: Arc::clone(&self.each),
         }))
@@ -155,6 +183,7 @@ impl Halls {
             number,
             door,
             halls: self.clone(),
+            _counted: Counted::new("strangers"),
         }))
     }
 }

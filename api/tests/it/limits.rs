@@ -319,7 +319,7 @@ async fn a_full_lane_refuses_within_50_ms_and_the_other_one_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_has_some_of_the_places_however_it_takes_them() {
-    let api = Process::start(&[("SOCKETS_PER_USER", "2")]).await;
+    let api = Process::start(&[("SOCKETS", "100"), ("SOCKETS_PER_USER", "2")]).await;
     let url = format!("http://{}/graphql/stream", api.addr);
     let reserve = async |client: reqwest::Client| {
         let answer = client.put(&url).send().await.expect("an answer");
@@ -343,4 +343,11 @@ async fn one_user_has_some_of_the_places_however_it_takes_them() {
     let other = other.build().expect("a client");
     assert_eq!(reserve(other.clone()).await, StatusCode::CREATED);
     assert_eq!(reserve(other).await, StatusCode::CREATED);
+    // How full it is can be seen, once who was refused has left.
+    let full = [("max", 100), ("strangers", 0), ("users", 4)]
+        .map(|(state, count)| format!("live_places{{state=\"{state}\"}} {count}"));
+    eventually("four places to be taken", BOUND, async || {
+        (api.metric("live_places").await == full).then_some(())
+    })
+    .await;
 }

@@ -72,6 +72,16 @@ impl Process {
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
+    /// What it tells of a metric, by label: lines of Prometheus' text format.
+    pub async fn metric(&self, name: &str) -> Vec<String> {
+        let url = format!("http://{}/metrics", self.health);
+        let answer = self.client.get(url).send().await.expect("an answer");
+        let text = answer.text().await.expect("a text");
+        let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+        lines.sort_unstable();
+        lines.into_iter().map(ToOwned::to_owned).collect()
+    }
+
     pub async fn post(&self, query: &str) -> reqwest::Result<(StatusCode, Value)> {
         let url = format!("http://{}/graphql", self.addr);
         let body = json!({ "query": query });

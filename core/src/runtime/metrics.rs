@@ -48,6 +48,8 @@ pub const MYSQL_TRANSACTION_RETRIES: &str = "mysql_transaction_retries_total";
 pub const LIVE_SUBSCRIPTIONS: &str = "live_subscriptions";
 /// Gauge, label `protocol`.
 pub const LIVE_SOCKETS: &str = "live_sockets";
+/// Gauge, label `state` (users, strangers, max).
+pub const LIVE_PLACES: &str = "live_places";
 /// Counter, labels `transport` and `reason`.
 pub const LIVE_ENDINGS: &str = "live_endings_total";
 /// Counter, no labels.
@@ -117,6 +119,7 @@ pub const ALL: &[Metric] = &[
     Metric { name: MYSQL_TRANSACTION_RETRIES, kind: Kind::Counter, help: "MySQL transactions begun again after a deadlock or lock time-out" },
     Metric { name: LIVE_SUBSCRIPTIONS, kind: Kind::Gauge, help: "Subscriptions that are open" },
     Metric { name: LIVE_SOCKETS, kind: Kind::Gauge, help: "WebSockets that are open, by protocol" },
+    Metric { name: LIVE_PLACES, kind: Kind::Gauge, help: "Places of WebSockets and event streams, by state: taken by users, taken by strangers who have not said who they are, and max, which is SOCKETS" },
     Metric { name: LIVE_ENDINGS, kind: Kind::Counter, help: "Sockets and event streams that ended, by transport and the reason that the client was given" },
     Metric { name: LIVE_STATUS_RECORDS, kind: Kind::Counter, help: "Status records read for subscribers" },
     Metric { name: LIVE_ITEMS, kind: Kind::Counter, help: "Items told to subscribers, by stream and kind (SNAPSHOT, MISSED, LIVE, RESYNC, ...)" },
