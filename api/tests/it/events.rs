@@ -179,6 +179,17 @@ async fn a_stream_takes_one_of_its_users_places_until_it_ends() {
     .await;
 }
 
+/// A shop in which each user has one place.
+async fn with_a_place_each() -> Shop {
+    let mut edge = edge();
+    edge.sockets_per_user = 1;
+    Shop::with(Options {
+        edge: Some(edge),
+        ..Options::default()
+    })
+    .await
+}
+
 /// Opens a stream of an order's changes in a version of HTTP. Out: the connection, and all that came until its first answer.
 async fn raw(shop: &Shop, token: &str, order: &Value, version: &str) -> (TcpStream, String) {
     let variables = json!({ "orderId": order }).to_string();
@@ -226,13 +237,7 @@ async fn a_stream_has_its_connection_for_itself_and_is_told_to_old_clients_too()
 /// One is over by itself, one is left, and so is one that an old client reads as a body without end; each is another user's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_free_again_however_its_stream_ends() {
-    let mut edge = edge();
-    edge.sockets_per_user = 1;
-    let shop = Shop::with(Options {
-        edge: Some(edge),
-        ..Options::default()
-    })
-    .await;
+    let shop = with_a_place_each().await;
     let order = shop.order_in(&["CANCELED"]).await;
     let staff = ["1", "2", "3"].map(|n| {
         tokens::token(
@@ -274,13 +279,7 @@ async fn a_place_is_free_again_however_its_stream_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_free_again_when_its_token_ends() {
-    let mut edge = edge();
-    edge.sockets_per_user = 1;
-    let shop = Shop::with(Options {
-        edge: Some(edge),
-        ..Options::default()
-    })
-    .await;
+    let shop = with_a_place_each().await;
     let order = shop.order_in(&[]).await;
     let body = json!({ "query": ORDER_STATUS_CHANGED, "variables": { "orderId": order } });
     let ask = |token: &str| {
