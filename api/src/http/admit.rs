@@ -2,6 +2,9 @@
 //!
 //! An upgrade to a WebSocket may come without: a browser can not send the header there, and says who it is in
 //! `connection_init`.
+//!
+//! While there is no place for any query or mutation, who sends one is told so before anybody asks who it is: whoever floods the API costs it
+//! no more than that.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -10,6 +13,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use shop_core::events::TraceParent;
 
+use super::events::EVENT_STREAM;
+use super::post;
 use super::rate::Caller;
 use super::refusal::NotRun;
 use super::{Edge, EdgeState, PATH, trace_of};
@@ -21,6 +26,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Lets a request pass with its [`Identity`] in its extensions, or answers why not.
 pub async fn guard(State(edge): EdgeState, mut request: Request, next: Next) -> Response {
+    if is_operation(&request) && edge.engine.turns_away() {
+        return post::overloaded(request.headers());
+    }
     match identify(&edge, request.headers()).await {
         Ok(identity) => {
             let user = identity.caller().user;
@@ -39,6 +47,13 @@ pub async fn guard(State(edge): EdgeState, mut request: Request, next: Next) -> 
 async fn identify(edge: &Edge, headers: &HeaderMap) -> Result<Identity, Denied> {
     let caller = edge.verifier.verify(in_header(headers)?).await?;
     Ok(caller.into())
+}
+
+/// Whether it needs a place to run at once: where answers may be a stream it does not.
+fn is_operation(request: &Request) -> bool {
+    request.method() == Method::POST
+        && request.uri().path() == PATH
+        && !post::accepts(request.headers(), EVENT_STREAM)
 }
 
 /// Whether it is for the one place where sockets are.

@@ -111,6 +111,11 @@ impl Engine {
         self.0.tasks.wait().await;
     }
 
+    /// Whether a query or mutation that comes now would find no place, whichever it is. See [`Lanes::turn_away`].
+    pub fn turns_away(&self) -> bool {
+        self.0.lanes.turn_away()
+    }
+
     /// Runs a query or mutation.
     pub async fn run(&self, request: Request, identity: &Identity, trace: &TraceParent) -> Answer {
         match limits::check(&request) {
@@ -217,8 +222,7 @@ impl Engine {
     ) -> Answer {
         let begun = Instant::now();
         let Some(slot) = self.0.lanes.enter(kind).await else {
-            metrics::counter!(HTTP_REFUSED, "reason" => "overload").increment(1);
-            return refused(server_error(ApiError::Overloaded), trace);
+            return overloaded(trace);
         };
         // A body may have taken its time.
         if identity.is_over() {
@@ -355,6 +359,12 @@ fn operation<'a>(
 pub(super) fn coded(word: &'static str, mut error: ServerError) -> ServerError {
     error.extensions.get_or_insert_default().set("code", word);
     error
+}
+
+/// The answer to who finds no place.
+pub(super) fn overloaded(trace: &TraceParent) -> Answer {
+    metrics::counter!(HTTP_REFUSED, "reason" => "overload").increment(1);
+    refused(server_error(ApiError::Overloaded), trace)
 }
 
 fn refused(mut error: ServerError, trace: &TraceParent) -> Answer {

@@ -7,7 +7,7 @@
 //! sooner and costs what others could be served with; then nobody waits. That is controlled delay: of `CoDel` (RFC 8289) the difference
 //! between a queue that empties and one that stands, and of Facebook's "Fail at Scale" (ACM Queue 13.8) that a server's queue
 //! needs two times only, of which the shorter one is none here. Meanwhile mutations have fewer places: where all are always taken,
-//! more of them serve nobody sooner.
+//! more of them serve nobody sooner. Who comes when both lanes are full then is turned away before it is known what it asks.
 //!
 //! A query that waits for a version leaves its lane meanwhile. It is in the lane or among those that are away, as long as it runs.
 
@@ -116,14 +116,35 @@ impl Lanes {
     /// A place in the lane of an operation; `None` if it is full and stays so.
     pub async fn enter(&self, kind: Option<OperationType>) -> Option<Slot> {
         match kind {
-            Some(OperationType::Mutation) if self.queries.refusals.are_many() => {
-                let at_once = self.queries.places.div_ceil(QUERIES_PER_MUTATION);
-                let empty = self.mutations.places.saturating_sub(at_once);
+            Some(OperationType::Mutation) => {
+                let empty = self.empty_places().unwrap_or(0);
                 self.mutations.enter(empty).await
             }
-            Some(OperationType::Mutation) => self.mutations.enter(0).await,
             _ => self.queries.enter(0).await,
         }
+    }
+
+    /// Whether there is no place for whoever comes, whatever it asks, and none to wait for. If so it counts as one whom the lane of
+    /// queries refuses.
+    pub fn turn_away(&self) -> bool {
+        let Some(empty) = self.empty_places() else {
+            return false;
+        };
+        let is_full = !self.queries.has_room(0)
+            && !self.mutations.has_room(empty)
+            && (empty > 0 || self.mutations.refusals.are_many());
+        if is_full {
+            self.queries.refusals.one_comes();
+            self.queries.refusals.one_is_refused();
+        }
+        is_full
+    }
+
+    /// How many places of mutations stay empty while many queries are refused; `None` while they are not.
+    fn empty_places(&self) -> Option<usize> {
+        let at_once = self.queries.places.div_ceil(QUERIES_PER_MUTATION);
+        let are_many = self.queries.refusals.are_many();
+        are_many.then(|| self.mutations.places.saturating_sub(at_once))
     }
 }
 
@@ -150,10 +171,14 @@ impl Lane {
         })))
     }
 
+    fn has_room(&self, empty: usize) -> bool {
+        self.free.available_permits() > empty
+    }
+
     async fn permit(&self, empty: usize) -> Option<OwnedSemaphorePermit> {
         let may_wait = self.refusals.one_comes() && empty == 0;
         let mut permit = None;
-        if self.free.available_permits() > empty {
+        if self.has_room(empty) {
             permit = Arc::clone(&self.free).try_acquire_owned().ok();
         }
         if permit.is_none() && may_wait {
@@ -422,6 +447,61 @@ mod tests {
             mutations.push(lanes.enter(MUTATION).await.expect("a place"));
         }
         assert!(lanes.enter(MUTATION).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_is_turned_away_unasked_where_nobody_may_wait_and_both_lanes_are_full() {
+        let lanes = Lanes::new(6, 3);
+        assert!(!lanes.turn_away(), "there is room");
+        let mut inside = Vec::new();
+        for kind in [QUERY; 6].into_iter().chain([MUTATION; 2]) {
+            inside.push(lanes.enter(kind).await.expect("a place"));
+        }
+        assert!(!lanes.turn_away(), "who comes may wait");
+        tokio::time::sleep(INTERVAL).await;
+        let storm = Instant::now();
+        while storm.elapsed() < INTERVAL {
+            assert!(lanes.enter(QUERY).await.is_none());
+        }
+        let begun = Instant::now();
+        assert!(lanes.turn_away());
+        assert!(lanes.enter(MUTATION).await.is_none());
+        assert!(lanes.enter(QUERY).await.is_none());
+        assert!(begun.elapsed().is_zero(), "nobody waits");
+        for _ in 0..100 {
+            assert!(lanes.turn_away(), "who is turned away counts");
+            tokio::time::sleep(INTERVAL / 10).await;
+        }
+
+        drop(inside.pop());
+        assert!(!lanes.turn_away(), "there is room for a mutation");
+        inside.push(lanes.enter(MUTATION).await.expect("a place"));
+        assert!(lanes.turn_away());
+        drop(inside.swap_remove(0));
+        assert!(!lanes.turn_away(), "there is room for a query");
+        inside.push(lanes.enter(QUERY).await.expect("a place"));
+        assert!(lanes.turn_away());
+        tokio::time::sleep(2 * INTERVAL).await;
+        assert!(!lanes.turn_away(), "the storm is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_wait_for_a_mutation_is_not_turned_away() {
+        let lanes = Lanes::new(3, 1);
+        let mut inside = Vec::new();
+        for kind in [QUERY, QUERY, QUERY, MUTATION] {
+            inside.push(lanes.enter(kind).await.expect("a place"));
+        }
+        let storm = async |kind| {
+            let begun = Instant::now();
+            while begun.elapsed() < INTERVAL {
+                assert!(lanes.enter(kind).await.is_none());
+            }
+        };
+        storm(QUERY).await;
+        assert!(!lanes.turn_away());
+        tokio::join!(storm(QUERY), storm(MUTATION));
+        assert!(lanes.turn_away());
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use shop_core::events::TraceParent;
 
 use super::body::Body;
 use super::events::{self, EVENT_STREAM};
-use super::execute::{Answer, coded};
+use super::execute::{self, Answer, coded};
 use super::rate::Caller;
 use super::refusal::{self, NotRun};
 use super::sent::Sent;
@@ -53,6 +53,16 @@ pub async fn answer(
     trace: &TraceParent,
 ) -> Response {
     let answer = edge.engine.run(request, identity, trace).await;
+    told(answer, headers, trace)
+}
+
+/// Answers who sends an operation while there is no place for any.
+pub fn overloaded(headers: &HeaderMap) -> Response {
+    let trace = trace_of(headers);
+    told(execute::overloaded(&trace), headers, &trace)
+}
+
+fn told(answer: Answer, headers: &HeaderMap, trace: &TraceParent) -> Response {
     let media_type = media_type(headers);
     if let Some((status, wait)) = refusal::status_of(&answer.response.errors) {
         let mut refused = render(status, media_type, answer, trace);

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shop_core::testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::process::Process;
@@ -312,6 +312,64 @@ async fn a_full_lane_refuses_within_50_ms_and_the_other_one_serves() {
     let answer = answer.await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(!answer.text().await.expect("text").contains("OVERLOADED"));
+    for task in running {
+        task.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_an_operation_while_there_is_no_place_for_any_is_told_before_anybody_asks_who_it_is()
+ {
+    // A MySQL that takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = silent.local_addr().expect("an address");
+    let mysql = format!("mysql://shop:shop@{address}/shop");
+    let api = Process::start(&[
+        ("REQUESTS_AT_ONCE", "6"),
+        ("MONGO_TIMEOUT", "60s"),
+        ("MYSQL_TIMEOUT", "1m"),
+        ("MYSQL_DSN", &mysql),
+    ])
+    .await;
+    let url = format!("http://{}/graphql", api.addr);
+    let (user, stranger) = (tokens::client(), reqwest::Client::new());
+    let slow = "{ users { nodes { id } } }";
+    let mutation = "mutation { deleteUser(input: { id: \"user_00000000-0000-7000-8000-000000000000\" }) { errors { code } } }";
+    let running: Vec<_> = [slow; 6]
+        .into_iter()
+        .chain([mutation; 2])
+        .map(|query| tokio::spawn(user.post(&url).json(&json!({ "query": query })).send()))
+        .collect();
+    let ask = async |client: &reqwest::Client, accept: &str| {
+        let asked = client.post(&url).header("accept", accept);
+        let asked = asked.json(&json!({ "query": TYPENAME })).send();
+        asked.await.expect("an answer")
+    };
+    let (refused, needs_no_place) = eventually("both lanes to be full", BOUND, async || {
+        // As long as users are refused as well, nobody waits.
+        let (_, _, refused, query, stream) = tokio::join!(
+            ask(&user, "application/json"),
+            ask(&user, "application/json"),
+            ask(&stranger, "application/graphql-response+json"),
+            stranger.get(format!("{url}?query=%7B__typename%7D")).send(),
+            ask(&stranger, "text/event-stream"),
+        );
+        let query = query.expect("an answer");
+        let is_told = refused.status() != StatusCode::UNAUTHORIZED;
+        is_told.then_some((refused, [query.status(), stream.status()]))
+    })
+    .await;
+    assert_eq!(needs_no_place, [StatusCode::UNAUTHORIZED; 2]);
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/graphql-response+json"
+    );
+    assert_eq!(refused.headers()["cache-control"], "no-store");
+    assert!(refused.headers().contains_key("x-trace-id"));
+    let body: Value = refused.json().await.expect("JSON");
+    assert_eq!(body["errors"][0]["extensions"]["code"], "OVERLOADED");
     for task in running {
         task.abort();
     }
