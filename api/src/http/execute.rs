@@ -111,7 +111,7 @@ impl Engine {
         self.0.tasks.wait().await;
     }
 
-    /// Whether a query or mutation that comes now would find no place, whichever it is. See [`Lanes::turn_away`].
+    /// Whether a query or mutation that comes now would find no place, whichever it is.
     pub fn turns_away(&self) -> bool {
         self.0.lanes.turn_away()
     }
